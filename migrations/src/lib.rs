@@ -37,6 +37,7 @@ mod m20261130_000046_add_capture_rules;
 mod m20261130_000047_add_windows_rules;
 mod m20261130_000048_add_networks;
 mod m20261130_000049_add_reclaim_limit;
+mod m20261130_000050_create_exports;
 mod m20261130_000051_create_imports;
 
 use sea_orm_migration::{
@@ -100,6 +101,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000047_add_windows_rules::Migration),
             Box::new(m20261130_000048_add_networks::Migration),
             Box::new(m20261130_000049_add_reclaim_limit::Migration),
+            Box::new(m20261130_000050_create_exports::Migration),
             Box::new(m20261130_000051_create_imports::Migration),
         ]
     }

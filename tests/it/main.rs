@@ -14,6 +14,7 @@ mod devices;
 mod disk;
 mod disk_usage;
 mod downloads;
+mod export;
 mod failures;
 mod formats;
 mod garage;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use imprint_domain::{
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
+    export::ExportForm,
     id::{DiskId, ImageId, InstanceId, IsoId, StorageId, TaskId},
     image::{Compression, ImageFormat},
     metadata::VmMode,
@@ -58,6 +59,8 @@ pub enum AssignmentKind {
     DeleteImage(DeleteImageAssignment),
     /// Copy an image's file to another storage.
     MoveImage(MoveImageAssignment),
+    /// Write the disk of an image as a file of another format.
+    ExportImage(ExportImageAssignment),
     /// Write a disk and start an instance on it.
     Deploy(DeployAssignment),
     /// Start an instance.
@@ -201,6 +204,29 @@ pub struct MoveImageAssignment {
     pub size: ByteSize,
     /// The digest of the file; a copy with another one is refused.
     pub stored_digest: StoredDigest,
+}
+
+/// Write the disk of an image as a file of another format.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExportImageAssignment {
+    /// The image.
+    pub image: ImageRef,
+    /// The agent that serves the image's file, where the storage is not bound to this hypervisor.
+    #[serde(default)]
+    pub source: Option<ObjectSource>,
+    /// The name of the image, which an appliance repeats.
+    pub name: String,
+    /// The digest of the image's disk; another one is refused.
+    pub logical_digest: LogicalDigest,
+    /// What the file is like.
+    pub form: ExportForm,
+    /// The storage that takes the file.
+    pub to: StorageRef,
+    /// The key of the file in that storage.
+    pub key: String,
+    /// Whether that storage is its owner's: its secrets are fetched under the lease of the task.
+    #[serde(default)]
+    pub is_destination: bool,
 }
 
 /// Write a disk from an image and start an instance on it.

@@ -23,10 +23,10 @@ mod report;
 
 pub use assignment::{
     Assignment, AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment,
-    DeleteImageAssignment, DeployAssignment, Devices, DevicesAssignment, FurtherDisk, ImageRef, InstanceRef,
-    IsoRef, MAX_CLEANED, Medium, MoveImageAssignment, PowerAssignment, RegisterImageAssignment,
-    RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment,
-    VerifyImageAssignment,
+    DeleteImageAssignment, DeployAssignment, Devices, DevicesAssignment, ExportImageAssignment, FurtherDisk,
+    ImageRef, InstanceRef, IsoRef, MAX_CLEANED, Medium, MoveImageAssignment, PowerAssignment,
+    RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
+    TestStorageAssignment, VerifyImageAssignment,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
@@ -41,10 +41,10 @@ pub use object::{
     file_name, object_of_path, object_path,
 };
 pub use report::{
-    CaptureResult, ClaimRequest, ClaimResponse, DeployResult, Finish, Heartbeat, HeartbeatResponse,
-    HeldLease, ImageResult, InstanceReport, IsoResult, MAX_SCANNED_OBJECTS, MoveResult, Outcome,
-    ProgressReport, ProgressResponse, Register, RegisterResponse, ScanReport, ScanResponse, ScannedDigest,
-    ScannedObject, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
+    CaptureResult, ClaimRequest, ClaimResponse, DeployResult, ExportResult, Finish, Heartbeat,
+    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, IsoResult, MAX_SCANNED_OBJECTS, MoveResult,
+    Outcome, ProgressReport, ProgressResponse, Register, RegisterResponse, ScanReport, ScanResponse,
+    ScannedDigest, ScannedObject, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
 };
 
 /// The version of the protocol. An agent that supports another one than the control plane is

@@ -154,6 +154,9 @@ pub struct ObjectGrant {
     /// redirected to; `None` for a reader that gets the bytes from this server and nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct_s: Option<u32>,
+    /// The name that the reader's file gets; `None` for the end of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
 }
 
 /// The reason why a token is refused.
@@ -270,6 +273,7 @@ mod tests {
             purpose: "task".to_owned(),
             until: DateTime::from_timestamp(1000, 0).unwrap(),
             direct_s: Some(900),
+            file_name: None,
         }
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     consistency::Consistency,
-    digest::StoredDigest,
+    digest::{LogicalDigest, StoredDigest},
+    export::StoredExport,
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::StoredImage,
     instance::Power,
@@ -165,7 +166,7 @@ pub enum SecretsRequest {
         /// The id of the storage.
         id: StorageId,
     },
-    /// Of the storage that a task tests, under the lease of the task.
+    /// Of the storage that a task tests, or that it exports to, under the lease of the task.
     Task {
         /// The lease of the task.
         lease: HeldLease,
@@ -258,6 +259,8 @@ pub enum Outcome {
     IsoRegistered(IsoResult),
     /// The copy of an image's file is durable under its key, and was read again.
     Moved(MoveResult),
+    /// The disk of an image is durable as a file of another format.
+    Exported(ExportResult),
     /// An instance was deployed.
     Deployed(DeployResult),
     /// A storage was tested, whatever was found.
@@ -311,6 +314,15 @@ pub struct MoveResult {
     pub size: ByteSize,
     /// The digest of the copy, as it was read again.
     pub stored_digest: StoredDigest,
+}
+
+/// The file of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportResult {
+    /// What the file is.
+    pub stored: StoredExport,
+    /// The digest of the disk that was written.
+    pub logical_digest: LogicalDigest,
 }
 
 /// The result of a deployment.

@@ -7,6 +7,7 @@ pub(crate) mod control;
 pub(crate) mod copy;
 pub(crate) mod deploy;
 pub(crate) mod devices;
+pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod iso;

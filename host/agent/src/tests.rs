@@ -2,6 +2,7 @@
 
 mod coalesce;
 mod devices;
+mod export;
 mod fakes;
 mod jobs;
 mod lifecycle;

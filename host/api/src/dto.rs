@@ -8,6 +8,7 @@ pub mod account;
 mod convert;
 pub mod download;
 pub mod event;
+pub mod export;
 pub mod hypervisor;
 pub mod image;
 pub mod import;

@@ -7,6 +7,7 @@ pub(crate) mod admin;
 pub(crate) mod agent;
 pub(crate) mod downloads;
 pub(crate) mod events;
+pub(crate) mod exports;
 pub(crate) mod hypervisors;
 pub(crate) mod images;
 pub(crate) mod instances;

@@ -32,6 +32,7 @@ use crate::{
         (name = "saved", description = "SSH keys and user scripts that an account saves for new instances"),
         (name = "catalogue", description = "Locations, hypervisors and media groups"),
         (name = "images", description = "Images"),
+        (name = "exports", description = "Files of images in other formats"),
         (name = "shares", description = "Sharing of images with other accounts"),
         (name = "instances", description = "Instances"),
         (name = "isos", description = "ISOs, and the drive and the disks of an instance"),

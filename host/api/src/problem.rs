@@ -40,6 +40,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ImageFeatureDisabled
         | Code::ImportDisabled
         | Code::IsoDisabled
+        | Code::ExportDisabled
         | Code::SharingDisabled => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -62,6 +63,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ShareLimitReached
         | Code::ResourceInUse
         | Code::IsoNotAvailable
+        | Code::ExportLimitReached
+        | Code::ExportNotAvailable
         | Code::DevicesNotSupported
         | Code::DiskLimitReached
         | Code::StorageNotShared

@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     endpoints::{
-        accounts, admin, agent, downloads, events, hypervisors, images, instances, isos, locations,
+        accounts, admin, agent, downloads, events, exports, hypervisors, images, instances, isos, locations,
         media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, uploads,
         user_scripts,
     },
@@ -108,6 +108,9 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(uploads::upload_options, uploads::upload_create))
         .routes(routes!(uploads::upload_show, uploads::upload_continue, uploads::upload_delete))
         .routes(routes!(uploads::upload_part))
+        .routes(routes!(exports::export_list, exports::export_create))
+        .routes(routes!(exports::export_show, exports::export_delete))
+        .routes(routes!(exports::export_content))
         .routes(routes!(shares::share_list, shares::share_create))
         .routes(routes!(shares::share_incoming))
         .routes(routes!(shares::share_show))

@@ -12,6 +12,8 @@ mod confirm;
 mod connection;
 mod credentials;
 pub(crate) mod doctor;
+mod download;
+mod export;
 pub(crate) mod failure;
 mod find;
 mod hypervisor;

@@ -39,7 +39,7 @@
 //!
 //! - Sources and sinks: over files [`FileSource`], [`FileSink`]; over block devices
 //!   [`DeviceSource`], [`DeviceSink`]; over NBD [`nbd`]; over streams that can be
-//!   appended to [`AppendSink`]; over HTTP in `imprint-http-client`.
+//!   appended to [`AppendSink`], which [`HashingSink`] hashes; over HTTP in `imprint-http-client`.
 //! - [`image_lock`]: whether a guest uses a disk file.
 //! - [`Disk`], [`ExtentMap`], [`Resolver`], [`Limits`]: a virtual disk over validated maps.
 //!   [`GrantedFiles`]: chains of files. [`InnerImage`]: the image in a wrapper.
@@ -109,6 +109,7 @@ pub use transfer::{
 pub use transport::{
     append::AppendSink,
     file::{DeviceSink, DeviceSource, FileSink, FileSource, MemorySource, head_and_tail, image_lock},
+    hashing::{Hashed, HashingSink},
     nbd,
 };
 pub use unpack::{PackedAs, UnpackError, unpack};

@@ -2,5 +2,6 @@
 
 pub(crate) mod append;
 pub(crate) mod file;
+pub(crate) mod hashing;
 pub mod nbd;
 pub(crate) mod window;

@@ -1,7 +1,7 @@
 //! Events: every change of state, numbered without gaps for each account.
 
 use crate::{
-    id::{AccountId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
+    id::{AccountId, ExportId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
     string_enum::string_enum,
     time::Timestamp,
 };
@@ -26,6 +26,10 @@ string_enum! {
         ShareChanged = "share.changed",
         /// A share is over for its recipient, or was removed with its image.
         ShareDeleted = "share.deleted",
+        /// An export of an image was asked for or changed.
+        ExportChanged = "export.changed",
+        /// An export of an image was removed.
+        ExportDeleted = "export.deleted",
         /// An ISO was registered or changed. The accounts of admins have these events.
         IsoChanged = "iso.changed",
         /// An ISO was removed.
@@ -64,6 +68,8 @@ pub struct Event {
     pub storage_id: Option<StorageId>,
     /// The ISO that changed.
     pub iso_id: Option<IsoId>,
+    /// The export that changed.
+    pub export_id: Option<ExportId>,
     /// The task that changed.
     pub task_id: Option<TaskId>,
     /// When it was recorded.

@@ -123,6 +123,8 @@ ids! {
     MediaGroupId = "mgr";
     /// A share of an image.
     ShareId = "shr";
+    /// An export of an image.
+    ExportId = "exp";
     /// An API token.
     TokenId = "tok";
     /// A saved public SSH key.

@@ -18,6 +18,8 @@ pub struct Location {
     pub sharing_enabled: bool,
     /// Whether customers may mount ISOs here (S111).
     pub iso_enabled: bool,
+    /// Whether customers may export images here (S90).
+    pub export_enabled: bool,
     /// The number of images that an account without its own limit may have here; `None` is no limit
     /// (S122).
     pub default_image_limit: Option<u32>,

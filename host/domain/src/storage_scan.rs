@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::StoredDigest,
-    id::ImageId,
+    id::{ExportId, ImageId},
     image::{ImageFormat, ImageStatus},
     size::ByteSize,
     storage::StorageRole,
@@ -190,8 +190,8 @@ fn without_image(found: &FoundObject<'_>, by: Comparison) -> ObjectClass {
     if (by.now - since).num_seconds() < GRACE_S {
         return ObjectClass::InProgress;
     }
-    let ours = found.key.starts_with(TEST_PREFIX)
-        || (by.role == StorageRole::Customer && image_of_key(found.key).is_some());
+    let of_ours = || image_of_key(found.key).is_some() || export_of_key(found.key).is_some();
+    let ours = found.key.starts_with(TEST_PREFIX) || (by.role == StorageRole::Customer && of_ours());
     if ours { ObjectClass::Orphan } else { ObjectClass::Foreign }
 }
 
@@ -210,6 +210,13 @@ pub fn image_of_key(key: &str) -> Option<ImageId> {
     if parts.next().is_some() || format.parse::<ImageFormat>().is_err() {
         return None;
     }
+    id.parse().ok()
+}
+
+/// Returns the export that a key was made for, `<export>.<format>`; `None` for any other key.
+pub fn export_of_key(key: &str) -> Option<ExportId> {
+    let (id, format) = key.split_once('.')?;
+    format.parse::<ImageFormat>().ok()?;
     id.parse().ok()
 }
 

@@ -28,6 +28,8 @@ string_enum! {
         ImageDelete = "image.delete",
         /// Copies an image's file to another storage, where it is from then on.
         ImageMove = "image.move",
+        /// Writes an image's disk as a file of another format (S90).
+        ImageExport = "image.export",
         /// Removes a file that no image uses any more.
         ObjectDelete = "object.delete",
         /// Writes a new disk from an image and starts an instance on it.

@@ -113,6 +113,9 @@ impl From<Code> for TaskErrorCode {
             | Code::ShareLimitReached
             | Code::ResourceInUse
             | Code::IsoDisabled
+            | Code::ExportDisabled
+            | Code::ExportLimitReached
+            | Code::ExportNotAvailable
             | Code::DiskLimitReached
             | Code::StorageUnavailable
             | Code::StorageNotShared

@@ -4,9 +4,9 @@ use crate::error::{Code, Error};
 
 /// A change of state that the life cycle of a thing does not allow. The thing is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{article} {noun} that is {from} cannot become {to}", article = if self.noun.starts_with('i') { "an" } else { "a" })]
+#[error("{article} {noun} that is {from} cannot become {to}", article = if self.noun.starts_with(['e', 'i']) { "an" } else { "a" })]
 pub struct IllegalTransition {
-    /// The kind of thing: `image`, `instance`, `share` or `task`.
+    /// The kind of thing: `export`, `image`, `instance`, `share` or `task`.
     pub noun: &'static str,
     /// The spelling of its current state.
     pub from: &'static str,

@@ -104,6 +104,7 @@ async fn open(target: &Target) -> World {
         sharing_enabled: true,
         iso_enabled: true,
         import_enabled: true,
+        export_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

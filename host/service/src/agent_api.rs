@@ -227,8 +227,8 @@ impl Handle {
         storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)
     }
 
-    /// Opens the secrets of the storage that a task tests: those of the test, and where it has none
-    /// of a name, the stored one.
+    /// Opens the secrets of the storage that a task tests or exports to: those of the task, and
+    /// where it has none of a name, the stored one.
     async fn secrets_of_task(&self, lease: HeldLease) -> Result<Secrets, ProtocolError> {
         let conn = self.service.read();
         let found = task::get(&conn, lease.task_id).await.db().map_err(unavailable)?;
@@ -237,12 +237,23 @@ impl Handle {
             current && record.task.hypervisor_id == self.hypervisor_id
         });
         let record = held.ok_or(ProtocolError::LeaseLost)?;
-        let of_storage = match TaskPayload::of(&record).map_err(unavailable)? {
+        let stored = match TaskPayload::of(&record).map_err(unavailable)? {
             TaskPayload::StorageTest(subject) => subject.storage_id,
-            TaskPayload::Import { .. } => None,
-            _ => return Err(refused("the task has no secrets")),
+            TaskPayload::Import { .. } | TaskPayload::Export { destination: Some(_), .. } => None,
+            TaskPayload::Export { destination: None, .. }
+            | TaskPayload::Plain
+            | TaskPayload::Capture { .. }
+            | TaskPayload::Deploy { .. }
+            | TaskPayload::Move { .. }
+            | TaskPayload::Object { .. }
+            | TaskPayload::Scan { .. }
+            | TaskPayload::Clean { .. }
+            | TaskPayload::Iso { .. }
+            | TaskPayload::Devices(_) => {
+                return Err(refused("the task has no secrets"));
+            }
         };
-        let mut secrets = match of_storage {
+        let mut secrets = match stored {
             Some(id) => storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)?,
             None => Secrets::new(),
         };

@@ -220,6 +220,7 @@ impl Service {
             sharing_enabled: true,
             iso_enabled: true,
             import_enabled: true,
+            export_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),

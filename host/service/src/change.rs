@@ -7,7 +7,10 @@ use imprint_domain::{
     Error,
     account::Role,
     event::EventKind,
-    id::{AccountId, HypervisorId, ImageId, InstanceId, IsoId, MediaGroupId, RequestId, StorageId, TaskId},
+    id::{
+        AccountId, ExportId, HypervisorId, ImageId, InstanceId, IsoId, MediaGroupId, RequestId, StorageId,
+        TaskId,
+    },
     image::ImageKind,
     share::Share,
     task::TaskState,
@@ -164,6 +167,7 @@ impl<'a> Change<'a> {
             share_id: None,
             storage_id: None,
             iso_id: None,
+            export_id: None,
             task_id: None,
             at: self.now,
         }
@@ -245,6 +249,18 @@ impl<'a> Change<'a> {
     /// Writes the event of an ISO that was removed, for every admin.
     pub(crate) async fn iso_removed(&mut self, id: IsoId) -> Result<(), Error> {
         self.iso_event(EventKind::IsoDeleted, id).await
+    }
+
+    /// Writes the event of an export that was asked for or changed, for its account.
+    pub(crate) async fn export_changed(&mut self, account: AccountId, id: ExportId) -> Result<(), Error> {
+        let base = self.new_event(account, EventKind::ExportChanged);
+        self.append_event(NewEvent { export_id: Some(id), ..base }).await
+    }
+
+    /// Writes the event of an export that was removed.
+    pub(crate) async fn export_removed(&mut self, account: AccountId, id: ExportId) -> Result<(), Error> {
+        let base = self.new_event(account, EventKind::ExportDeleted);
+        self.append_event(NewEvent { export_id: Some(id), ..base }).await
     }
 
     async fn iso_event(&mut self, kind: EventKind, id: IsoId) -> Result<(), Error> {

@@ -5,15 +5,16 @@ use std::{collections::VecDeque, time::Duration};
 use imprint_domain::{
     Error,
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
+    id::{AccountId, ExportId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
     share::Share,
     time::Timestamp,
 };
-use imprint_store::{event, image, instance, iso, media_group, share, storage, task};
+use imprint_store::{event, export, image, instance, iso, media_group, share, storage, task};
 use tokio::sync::broadcast;
 
 use crate::{
-    ImageView, InstanceView, IsoView, MediaGroupView, Op, Service, ShareView, StorageView, TaskView,
+    ExportView, ImageView, InstanceView, IsoView, MediaGroupView, Op, Service, ShareView, StorageView,
+    TaskView,
     auth::account,
     catalogue::media_group::view as media_group_view,
     db_result::DbResult,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `media_group.*`, `share.*`,
-/// `storage.*`, `iso.*`.
+/// `storage.*`, `iso.*`, `export.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTopic {
     /// `task.*`.
@@ -43,6 +44,8 @@ pub enum EventTopic {
     Storage,
     /// `iso.*`.
     Iso,
+    /// `export.*`.
+    Export,
 }
 
 /// The events to follow.
@@ -98,6 +101,10 @@ pub enum Subject {
     Iso(Box<IsoView>),
     /// An ISO that was removed.
     IsoRemoved(IsoId),
+    /// An export.
+    Export(Box<ExportView>),
+    /// An export that was removed.
+    ExportRemoved(ExportId),
     /// An image storage.
     Storage(Box<StorageView>),
     /// An image storage that was removed.
@@ -149,6 +156,7 @@ impl EventFilter {
             EventKind::ShareChanged | EventKind::ShareDeleted => EventTopic::Share,
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
             EventKind::IsoChanged | EventKind::IsoDeleted => EventTopic::Iso,
+            EventKind::ExportChanged | EventKind::ExportDeleted => EventTopic::Export,
             EventKind::TaskChanged | EventKind::TaskAlert => EventTopic::Task,
         };
         let of_topic = self.topics.is_empty() || self.topics.contains(&topic);
@@ -222,6 +230,10 @@ impl EventFollower {
                 Some(id) if self.audience == Audience::Operator => self.iso(id).await?,
                 _ => return Ok(None),
             },
+            EventKind::ExportChanged | EventKind::ExportDeleted => match event.export_id {
+                Some(id) => self.export(id).await?,
+                None => return Ok(None),
+            },
             EventKind::TaskChanged => match event.task_id {
                 Some(id) => self.task(id).await?,
                 None => return Ok(None),
@@ -280,6 +292,16 @@ impl EventFollower {
     async fn iso(&self, id: IsoId) -> Result<Subject, Error> {
         let found = iso::get(&self.service.read(), id).await.db()?;
         Ok(found.map_or(Subject::IsoRemoved(id), |iso| Subject::Iso(Box::new(crate::isos::view(iso)))))
+    }
+
+    async fn export(&self, id: ExportId) -> Result<Subject, Error> {
+        let conn = self.service.read();
+        let Some(found) = export::get(&conn, id).await.db()? else { return Ok(Subject::ExportRemoved(id)) };
+        // One of an image that is gone is about to be removed.
+        let image = image::get(&conn, found.image_id).await.db()?;
+        Ok(image.map_or(Subject::ExportRemoved(id), |record| {
+            Subject::Export(Box::new(crate::exports::view::view(&found, &record.image)))
+        }))
     }
 
     async fn task(&self, id: TaskId) -> Result<Subject, Error> {

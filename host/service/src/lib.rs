@@ -13,7 +13,7 @@
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
 //! them), `objects` (which agents serve them, and the tokens), `tasks` (their life cycle, without
 //! use cases of other nouns), then the nouns in `auth`, `saved`, `catalogue`, `storages`,
-//! `images`, `isos`, `sharing` and `instances`, then `agent_api` and `bootstrap`.
+//! `images`, `exports`, `isos`, `sharing` and `instances`, then `agent_api` and `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -25,6 +25,7 @@ mod change;
 mod db_result;
 mod environment;
 mod event;
+mod exports;
 mod idempotency;
 mod images;
 mod instances;
@@ -54,6 +55,12 @@ pub use catalogue::storage_secrets::StorageSecretView;
 pub use catalogue::storage_test::{StorageTestCreate, StorageTestTask, StoredStorageTest};
 pub use environment::SystemEnvironment;
 pub use event::{EventFilter, EventFollower, EventStart, EventTopic, EventView, Subject};
+pub use exports::{
+    content::ExportContent,
+    create::{DestinationCreate, ExportCreate, ExportTask},
+    metrics::ExportMetrics,
+    view::ExportView,
+};
 pub use images::estimate::EstimateRequest;
 pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImageScope, ImageSort, ImageSortField, ImageTask,

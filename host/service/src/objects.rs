@@ -185,6 +185,7 @@ pub(crate) async fn source_of_object(
                 purpose: wanted.purpose.to_owned(),
                 until: wanted.until,
                 direct_s: None,
+                file_name: None,
             };
             let served = source(service, &from, &grant).map(Some);
             served.map_err(|error| Error::new(Code::HypervisorOffline, error.detail))

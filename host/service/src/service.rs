@@ -56,6 +56,12 @@ pub struct Settings {
     pub capture_room_retry_min: u32,
     /// The time without a byte after which an upload ends, in hours (48), at least 1.
     pub upload_idle_h: u32,
+    /// The time for which the file of an export is kept, in hours (72), at least 1.
+    pub export_kept_h: u32,
+    /// The number of exports of an account that are made at the same time (3), at least 1.
+    pub export_limit: u32,
+    /// Whether customers may export to storages of theirs in private networks (no).
+    pub export_to_private_networks: bool,
 }
 
 impl Default for Settings {
@@ -71,6 +77,9 @@ impl Default for Settings {
             capture_limit_h: 24,
             capture_room_retry_min: 30,
             upload_idle_h: 48,
+            export_kept_h: 72,
+            export_limit: 3,
+            export_to_private_networks: false,
         }
     }
 }

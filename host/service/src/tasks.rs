@@ -4,6 +4,7 @@
 pub(crate) mod capture_failure;
 mod device_results;
 pub(crate) mod devices;
+pub(crate) mod export_state;
 pub(crate) mod finish;
 pub(crate) mod hub;
 pub(crate) mod lease;

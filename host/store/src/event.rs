@@ -2,7 +2,7 @@
 
 use imprint_domain::{
     event::{Event, EventKind},
-    id::{AccountId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
+    id::{AccountId, ExportId, ImageId, InstanceId, IsoId, MediaGroupId, ShareId, StorageId, TaskId},
     time::Timestamp,
 };
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
@@ -29,6 +29,7 @@ mod row {
         pub share_id: Option<Uuid>,
         pub iso_id: Option<Uuid>,
         pub media_group_id: Option<Uuid>,
+        pub export_id: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -56,6 +57,8 @@ pub struct NewEvent {
     pub storage_id: Option<StorageId>,
     /// The ISO that changed.
     pub iso_id: Option<IsoId>,
+    /// The export that changed.
+    pub export_id: Option<ExportId>,
     /// The task that changed.
     pub task_id: Option<TaskId>,
     /// When it changed.
@@ -81,6 +84,7 @@ pub async fn append(tx: &WriteTx, event: &NewEvent) -> Result<u64, StoreError> {
         share_id: event.share_id.map(ShareId::uuid),
         iso_id: event.iso_id.map(IsoId::uuid),
         media_group_id: event.media_group_id.map(MediaGroupId::uuid),
+        export_id: event.export_id.map(ExportId::uuid),
     };
     row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(sequence)
@@ -115,6 +119,7 @@ pub async fn after(
                 storage_id: row.storage_id.map(StorageId::new),
                 share_id: row.share_id.map(ShareId::new),
                 iso_id: row.iso_id.map(IsoId::new),
+                export_id: row.export_id.map(ExportId::new),
                 media_group_id: row.media_group_id.map(MediaGroupId::new),
                 task_id: row.task_id.map(TaskId::new),
                 at: row.at,

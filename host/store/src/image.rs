@@ -22,7 +22,6 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub(crate) use self::text::fill_missing;
 pub use self::{
     catalogue::{count_of_media_group, current_of_families},
     filter::{ImageFilter, OwnerFilter},
@@ -30,6 +29,7 @@ pub use self::{
     references::{references_of_keys, references_of_storage},
     usage::{usage_of_account, usage_of_accounts},
 };
+pub(crate) use self::{references::ids_that_stay, text::fill_missing};
 use crate::{Conn, StoreError, WriteTx, codec};
 
 #[expect(unreachable_pub, reason = "sea-orm derives public items")]

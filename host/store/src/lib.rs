@@ -20,6 +20,7 @@ pub mod account;
 pub mod audit;
 pub mod capture_figures;
 pub mod event;
+pub mod export;
 pub mod hypervisor;
 pub mod idempotency;
 pub mod image;

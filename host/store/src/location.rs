@@ -42,6 +42,7 @@ mod row {
         pub import_profile: String,
         pub import_limit_bytes: i64,
         pub import_windows: bool,
+        pub export_enabled: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -67,6 +68,7 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
             images_enabled: row.images_enabled,
             sharing_enabled: row.sharing_enabled,
             iso_enabled: row.iso_enabled,
+            export_enabled: row.export_enabled,
             default_image_limit: row
                 .default_image_limit
                 .map(|limit| codec::to_u32("default_image_limit", limit))
@@ -130,6 +132,7 @@ fn to_row(record: &LocationRecord) -> row::Model {
         support_url: record.location.support.url.as_ref().map(ToString::to_string),
         status_url: record.location.support.status_url.as_ref().map(ToString::to_string),
         iso_enabled: record.location.iso_enabled,
+        export_enabled: record.location.export_enabled,
     }
 }
 

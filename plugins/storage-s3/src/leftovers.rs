@@ -63,9 +63,10 @@ impl Bucket {
     }
 
     /// Returns whether only Imprint uploads under that name. In a bucket without a prefix that is
-    /// so for the names of images alone.
+    /// so for the names of images and exports alone.
     fn is_ours(&self, key: &str) -> bool {
         let prefix = &self.settings.prefix;
-        key.starts_with(prefix) && (!prefix.is_empty() || key.starts_with("img_"))
+        let is_named_by_us = ["img_", "exp_"].iter().any(|start| key.starts_with(start));
+        key.starts_with(prefix) && (!prefix.is_empty() || is_named_by_us)
     }
 }

@@ -64,6 +64,10 @@ export function applyChange(cache: QueryClient, change: Change): void {
     void cache.invalidateQueries({ queryKey: keys.isos.all })
     return
   }
+  if (change.noun === 'export') {
+    void cache.invalidateQueries({ queryKey: keys.exports.all })
+    return
+  }
   const { lists, one } = nounKeys(change.noun)
   let deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
   // An image that is shared again comes back; no response of an action has one.

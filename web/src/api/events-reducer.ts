@@ -49,14 +49,14 @@ export function reduceStream(state: StreamState, input: StreamInput): [StreamSta
   }
 }
 
-const NOUNS = ['task', 'image', 'instance', 'media_group', 'share', 'storage', 'iso'] as const
+const NOUNS = ['task', 'image', 'instance', 'media_group', 'share', 'storage', 'iso', 'export'] as const
 
 /** The kinds of things that events are about. */
 export type Noun = (typeof NOUNS)[number]
 
 /**
- * A change of one thing; `item` is `null` when the thing was deleted. What shows media groups, shares or ISOs
- * requests them again, so their state is not read.
+ * A change of one thing; `item` is `null` when the thing was deleted. What shows media groups, shares, ISOs
+ * or exports requests them again, so their state is not read.
  */
 export type Change =
   | { noun: 'task'; id: string; item: Task | null }
@@ -65,6 +65,7 @@ export type Change =
   | { noun: 'media_group'; id: string; item: null }
   | { noun: 'share'; id: string; item: null }
   | { noun: 'iso'; id: string; item: null }
+  | { noun: 'export'; id: string; item: null }
   | { noun: 'storage'; id: string; item: ImageStorage | null }
 
 export interface ParsedEvent {

@@ -9,7 +9,9 @@ import type { ListFilter, Noun } from './events-reducer'
  * The keys of one kind of thing, for example `['images', 'list', filter]` and `['images', 'one',
  * id]`.
  */
-const keysOf = <const Plural extends `${Exclude<Noun, 'storage' | 'share' | 'media_group' | 'iso'>}s`>(
+const keysOf = <
+  const Plural extends `${Exclude<Noun, 'storage' | 'share' | 'media_group' | 'iso' | 'export'>}s`,
+>(
   plural: Plural,
 ) => ({
   /** Matches every list and every single item. */
@@ -34,6 +36,10 @@ export const keys = {
   },
   /** The ids of deleted things. */
   deleted: ['deleted'],
+  exports: {
+    all: ['exports'] as const,
+    ofImage: (id: string) => ['exports', 'image', id] as const,
+  },
   hypervisors: ['hypervisors'],
   images: keysOf('images'),
   instances: keysOf('instances'),
@@ -93,6 +99,7 @@ const LIVE: ReadonlySet<unknown> = new Set(
     keys.instances.all,
     keys.shares.all,
     keys.isos.all,
+    keys.exports.all,
     keys.storages.all,
     keys.locations,
     keys.mediaGroups,

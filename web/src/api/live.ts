@@ -8,7 +8,7 @@ import type { QueryClient } from '@tanstack/react-query'
 import { applyChange, invalidateLive, readStream, useConnection, writeStream } from './cache'
 import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-reducer'
 
-const URL = '/api/v1/events?types=task.*,image.*,instance.*,media_group.*,share.*,storage.*,iso.*'
+const URL = '/api/v1/events?types=task.*,image.*,instance.*,media_group.*,share.*,storage.*,iso.*,export.*'
 const KINDS = [
   'task.changed',
   'task.alert',
@@ -24,6 +24,8 @@ const KINDS = [
   'storage.deleted',
   'iso.changed',
   'iso.deleted',
+  'export.changed',
+  'export.deleted',
 ]
 
 /** How often pages poll while the stream is broken. */

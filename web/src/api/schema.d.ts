@@ -742,6 +742,71 @@ export interface paths {
         patch: operations["image_update"];
         trace?: never;
     };
+    "/api/v1/images/{id}/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the exports of an image */
+        get: operations["export_list"];
+        put?: never;
+        /**
+         * Export an image
+         * @description Writes its disk as a file of the format. An export that is there already, or that is being made,
+         *     is not made again: it is kept longer. With `destination` the file goes to a storage of your own.
+         */
+        post: operations["export_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/exports/{export_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an export */
+        get: operations["export_show"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an export
+         * @description What was written to a storage of your own stays there.
+         */
+        delete: operations["export_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{id}/exports/{export_id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the file of an export
+         * @description `Range`, `If-Range` and the other conditions resume a download; `Repr-Digest` has the SHA-256 of
+         *     the whole file. Where the storage's settings say that clients reach it themselves, the answer is
+         *     a redirect to the storage, by an address that is valid for a limited time.
+         */
+        get: operations["export_content"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images/{id}/shares": {
         parameters: {
             query?: never;
@@ -1723,6 +1788,8 @@ export interface components {
             sharing_enabled: boolean;
             /** @description Whether customers can mount ISOs in the location. */
             iso_enabled: boolean;
+            /** @description Whether customers can export their images in the location. */
+            export_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account without a limit of its own in the location; `null` for no
@@ -1912,6 +1979,11 @@ export interface components {
          */
         DiskId: string;
         /**
+         * @description The variant of a VHD.
+         * @enum {string}
+         */
+        DiskVariant: "dynamic" | "fixed";
+        /**
          * @description What an estimate is based on.
          * @enum {string}
          */
@@ -1937,12 +2009,61 @@ export interface components {
             share?: components["schemas"]["Subject_Share"] | null;
             storage?: components["schemas"]["Subject_ImageStorage"] | null;
             iso?: components["schemas"]["Subject_AdminIso"] | null;
+            export?: components["schemas"]["Subject_ImageExport"] | null;
         };
         /**
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed" | "task.alert";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "export.changed" | "export.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed" | "task.alert";
+        /** @description An export and the task that makes it. */
+        ExportAndTask: {
+            /** @description The export. */
+            export: components["schemas"]["ImageExport"];
+            /** @description The task. */
+            task: components["schemas"]["Task"];
+        };
+        /** @description A request to export an image. */
+        ExportCreate: {
+            /** @description The format of the file. */
+            format: components["schemas"]["ImageFormat"];
+            /** @description The options of the format. */
+            options?: components["schemas"]["ExportOptions"];
+            destination?: components["schemas"]["ExportDestination"] | null;
+        };
+        /** @description A storage of your own that an export is written to. */
+        ExportDestination: {
+            /**
+             * @description The kind of the storage: `s3` or `swift`.
+             * @example s3
+             */
+            kind: string;
+            /** @description The settings, such as `endpoint` and `bucket`: those of an image storage of that kind. */
+            settings?: {
+                [key: string]: string;
+            };
+            /** @description The secrets, which are stored sealed, and removed when the task ends. */
+            secrets?: {
+                [key: string]: string;
+            };
+            /** @description The key of the object; without it, the name of the file. */
+            key?: string | null;
+        };
+        /**
+         * @description An id with the prefix `exp`; ids sort by age.
+         * @example exp_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        ExportId: string;
+        /** @description The options of formats. Each belongs to one format. */
+        ExportOptions: {
+            variant?: components["schemas"]["DiskVariant"] | null;
+            compression?: components["schemas"]["Compression"] | null;
+        };
+        /**
+         * @description The status of an export.
+         * @enum {string}
+         */
+        ExportStatus: "creating" | "available" | "error" | "deleting";
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -2192,6 +2313,65 @@ export interface components {
              */
             stock?: boolean;
         };
+        /** @description An export of an image: its disk as a file of another format. */
+        ImageExport: {
+            /** @description The id of the export. */
+            id: components["schemas"]["ExportId"];
+            /** @description The image. */
+            image_id: components["schemas"]["ImageId"];
+            /** @description The format of the file. */
+            format: components["schemas"]["ImageFormat"];
+            variant: components["schemas"]["DiskVariant"] | null;
+            compression: components["schemas"]["Compression"] | null;
+            /** @description The status: only the file of an export that is `available` can be downloaded. */
+            status: components["schemas"]["ExportStatus"];
+            /** @description The kind of your own storage that the file is written to; `null` for a download. */
+            destination_kind: string | null;
+            /** @description The key of the file in that storage. */
+            destination_key: string | null;
+            /** @description The name that the file gets when it is downloaded. */
+            file_name: string;
+            /** @description The media type of the file. */
+            media_type: string;
+            /**
+             * Format: int64
+             * @description The size of the file in bytes, once it is complete.
+             */
+            size_bytes: number | null;
+            /** @description The SHA-256 of the file in hexadecimal digits, once it is complete. */
+            sha256: string | null;
+            /** @description The digest of the file, once it is complete. */
+            stored_digest: string | null;
+            /**
+             * Format: int64
+             * @description The size in bytes of the disk that a guest sees.
+             */
+            virtual_size_bytes: number;
+            /** @description The digest of the disk: that of the image, in every format. */
+            logical_digest: string;
+            /** @description The last task that worked on it. */
+            task_id: components["schemas"]["TaskId"];
+            /**
+             * Format: date-time
+             * @description The time when it was asked for.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The time when the file was complete.
+             */
+            available_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time when it is removed.
+             */
+            expires_at: string;
+        };
+        /**
+         * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
+         * @enum {string}
+         */
+        ImageFormat: "raw" | "qcow2" | "vhd" | "vhdx" | "vmdk" | "vdi" | "ova";
         /**
          * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
          * @enum {string}
@@ -2828,6 +3008,8 @@ export interface components {
             sharing_enabled?: boolean | null;
             /** @description Whether customers can mount ISOs in the location. */
             iso_enabled?: boolean | null;
+            /** @description Whether customers can export their images in the location. */
+            export_enabled?: boolean | null;
             /**
              * Format: int32
              * @description The most images of an account in the location; `null` for no limit.
@@ -3045,6 +3227,13 @@ export interface components {
         Page_Image: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Image"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_ImageExport: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["ImageExport"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -3835,6 +4024,8 @@ export interface components {
         Subject_AdminIso: components["schemas"]["AdminIso"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Image: components["schemas"]["Image"] | components["schemas"]["Gone"];
+        /** @description The subject of an event: its current state, or its id once it is deleted. */
+        Subject_ImageExport: components["schemas"]["ImageExport"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_ImageStorage: components["schemas"]["ImageStorage"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
@@ -6203,6 +6394,216 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Image"];
                 };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of exports, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ImageExport"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportCreate"];
+            };
+        };
+        responses: {
+            /** @description The export and its task */
+            202: {
+                headers: {
+                    /** @description The export */
+                    Location?: string;
+                    /** @description The task */
+                    "Task-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportAndTask"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The export */
+                export_id: components["schemas"]["ExportId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageExport"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The export */
+                export_id: components["schemas"]["ExportId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export is being removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_content: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+                /** @description The export */
+                export_id: components["schemas"]["ExportId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description A part of the file */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The file has not changed */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The storage itself has the file, at the address in `Location` */
+            307: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The file has no such part */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request was refused or failed; `code` is the reason */
             default: {

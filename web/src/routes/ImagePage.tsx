@@ -6,8 +6,10 @@ import { usePollInterval } from '@/api/live'
 import { useLocationName } from '@/api/queries/catalogue'
 import { imageQuery } from '@/api/queries/images'
 import { useNames } from '@/api/queries/names'
+import { useAccount } from '@/api/queries/session'
 import { taskQuery } from '@/api/queries/tasks'
 import type { Image } from '@/api/types'
+import { ImageExports } from '@/features/exports/ImageExports'
 import { deployReason, imageActions, scopeOf } from '@/features/images/actions'
 import { ImageFacts } from '@/features/images/ImageFacts'
 import { ImageStatusBadge, ProtectedBadge } from '@/features/images/ImageStatusBadge'
@@ -56,6 +58,7 @@ function ImageView({ image }: { image: Image }) {
   const { commands, dialog } = useImageCommands(() => void navigate({ to: '/images' }))
   const scope = scopeOf(image)
   const isMine = scope === 'own'
+  const isAdmin = useAccount().data?.role === 'admin'
   const [isLeaving, setLeaving] = useState(false)
   return (
     <Stack>
@@ -123,10 +126,12 @@ function ImageView({ image }: { image: Image }) {
       <ImageFacts image={image} location={locationName(image.location_id)} names={names} />
       {isMine && image.status === 'available' && (
         <>
+          <ImageExports image={image} />
           <ImageShares image={image} />
           <ImageTasks id={image.id} />
         </>
       )}
+      {scope === 'stock' && isAdmin && <ImageExports image={image} />}
       {dialog}
       {isLeaving && image.shared && (
         <LeaveDialog

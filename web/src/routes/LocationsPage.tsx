@@ -51,6 +51,14 @@ export function LocationsPage() {
         ),
       },
       {
+        id: 'export',
+        name: 'Export',
+        nowrap: true,
+        cell: ({ export_enabled }) => (
+          <Status tone={export_enabled ? 'good' : 'idle'}>{export_enabled ? 'Allowed' : 'Off'}</Status>
+        ),
+      },
+      {
         id: 'limit',
         name: 'Most images',
         align: 'end',

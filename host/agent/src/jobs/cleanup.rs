@@ -11,7 +11,7 @@ use crate::{
     durable,
     error::CleanupError,
     jobs::{
-        coalesce, devices, import,
+        coalesce, devices, export, import,
         job::{capture_id, instance_of, lease, scratch_file},
         reinstall, storage_test,
         undo::Cleanup,
@@ -79,6 +79,12 @@ pub(crate) async fn clean_up(
     }
     let imported = import::clean_up(machine, journal, cleanup == Cleanup::Interrupted);
     left.collect("the file of the import", imported);
+    if let AssignmentKind::ExportImage(order) = &journal.header().assignment.kind {
+        left.collect(
+            "the file at its owner's storage",
+            Box::pin(export::clean_up(machine, journal, order)).await,
+        );
+    }
     left.collect("the devices", Box::pin(devices::clean_up(machine, journal, cleanup)).await);
     left.collect("the merged disk", coalesce::clean_up(machine, journal).await);
     left.collect("the disk of a reinstallation", reinstall::clean_up(machine, journal));
@@ -212,9 +218,11 @@ fn upload_of(kind: &AssignmentKind) -> Option<(&StorageRef, &str)> {
         AssignmentKind::Capture(capture) => Some((&capture.image.storage, &capture.image.key)),
         AssignmentKind::MoveImage(order) => Some((&order.to, &order.key)),
         AssignmentKind::Import(import) => Some((&import.image.storage, &import.image.key)),
+        AssignmentKind::ExportImage(order) if !order.is_destination => Some((&order.to, &order.key)),
         AssignmentKind::RegisterImage(_)
         | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)
+        | AssignmentKind::ExportImage(_)
         | AssignmentKind::Deploy(_)
         | AssignmentKind::Start(_)
         | AssignmentKind::Stop(_)

@@ -215,6 +215,17 @@ pub(crate) async fn write(request: Request<'_>) -> Result<Written, JobError> {
     write_image(request.disk, request.format, &sink, &options).await.map_err(|error| job_error(error, place))
 }
 
+/// Writes a disk to a sink that is open, with the options of the format.
+pub(crate) async fn write_to(
+    disk: &Arc<Disk>,
+    format: &dyn DiskFormat,
+    sink: &Arc<dyn BlockSink>,
+    options: &WriteOptions,
+) -> Result<Written, JobError> {
+    let written = write_image(disk, format, sink, options).await;
+    written.map_err(|error| job_error(error, Place::Storage))
+}
+
 /// Opens the target of an upload or a new disk for writing. Where `parts` says that the storage has
 /// some of it, the upload goes on there.
 pub(crate) async fn open_sink(

@@ -84,6 +84,7 @@ pub(crate) fn instance_of(kind: &AssignmentKind) -> Option<InstanceId> {
         | AssignmentKind::VerifyImage(_)
         | AssignmentKind::DeleteImage(_)
         | AssignmentKind::MoveImage(_)
+        | AssignmentKind::ExportImage(_)
         | AssignmentKind::TestStorage(_)
         | AssignmentKind::ScanStorage(_)
         | AssignmentKind::CleanStorage(_) => None,

@@ -158,7 +158,7 @@ fn client_url(
     object.client_url(&ClientUrlTerms {
         head_only,
         valid_for: Duration::from_secs(seconds.clamp(1, MAX_DIRECT_S).into()),
-        file_name: file_name(&grant.key),
+        file_name: file_name(grant.file_name.as_ref().unwrap_or(&grant.key)),
     })
 }
 

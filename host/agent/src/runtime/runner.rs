@@ -18,7 +18,7 @@ use crate::{
         cleanup::clean_up_with_retries,
         coalesce,
         control::Control,
-        deploy, devices, image, import, iso,
+        deploy, devices, export, image, import, iso,
         job::{Job, instance_of},
         power, reinstall, relocate, scan, storage_test,
         undo::Cleanup,
@@ -209,6 +209,7 @@ fn work<'a>(job: &'a Job, kind: &'a AssignmentKind) -> Work<'a> {
         AssignmentKind::VerifyImage(verify) => boxed(job, verify, image::verify, Outcome::ImageRegistered),
         AssignmentKind::DeleteImage(delete) => boxed(job, delete, image::delete, |()| Outcome::Done),
         AssignmentKind::MoveImage(order) => boxed(job, order, relocate::run, Outcome::Moved),
+        AssignmentKind::ExportImage(order) => boxed(job, order, export::run, Outcome::Exported),
         AssignmentKind::Deploy(order) if order.replace => {
             boxed(job, order, reinstall::run, Outcome::Deployed)
         }
@@ -311,6 +312,7 @@ const fn kind(kind: &AssignmentKind) -> &'static str {
         AssignmentKind::VerifyImage(_) => "verify-image",
         AssignmentKind::DeleteImage(_) => "delete-image",
         AssignmentKind::MoveImage(_) => "move-image",
+        AssignmentKind::ExportImage(_) => "export-image",
         AssignmentKind::Deploy(_) => "deploy",
         AssignmentKind::Start(_) => "start",
         AssignmentKind::Stop(_) => "stop",

@@ -25,6 +25,7 @@ fn grant() -> ObjectGrant {
         purpose: "test".to_owned(),
         until: Utc::now() + chrono::Duration::minutes(1),
         direct_s: None,
+        file_name: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod event;
+mod export;
 mod iso;
 mod place;
 mod saved;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    image::Image, instance::Instance, iso::AdminIso, media_group::MediaGroup, share::Share,
-    storage::ImageStorage, task::Task,
+    export::ImageExport, image::Image, instance::Instance, iso::AdminIso, media_group::MediaGroup,
+    share::Share, storage::ImageStorage, task::Task,
 };
 
 /// The `data` of an event in a stream.
@@ -40,6 +40,9 @@ pub struct Event {
     /// The current state of the ISO; for admins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iso: Option<Subject<AdminIso>>,
+    /// The current state of the export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Subject<ImageExport>>,
 }
 
 /// The subject of an event: its current state, or its id once it is deleted.

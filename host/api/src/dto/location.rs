@@ -29,6 +29,8 @@ pub struct Location {
     pub import_profile: ImportProfile,
     /// The largest disk that is imported, in bytes as a guest sees it.
     pub import_limit_bytes: u64,
+    /// Whether images can be exported in the location.
+    pub export_enabled: bool,
     /// The limits of this account, with what it uses.
     #[serde(flatten)]
     pub limits: ImageLimits,
@@ -77,6 +79,8 @@ pub struct AdminLocation {
     pub sharing_enabled: bool,
     /// Whether customers can mount ISOs in the location.
     pub iso_enabled: bool,
+    /// Whether customers can export their images in the location.
+    pub export_enabled: bool,
     /// The most images of an account without a limit of its own in the location; `null` for no
     /// limit.
     #[schema(required)]
@@ -103,8 +107,8 @@ pub struct AdminLocation {
     pub import_limit_bytes: u64,
     /// Whether disks with Windows are imported.
     pub import_windows: bool,
-    /// The longest time that a capture waits for a running guest that gives back the space which its
-    /// file systems do not use any more, in seconds; 0 where it is not asked.
+    /// The longest time that a capture waits for a running guest that gives back the space which
+    /// its file systems do not use any more, in seconds; 0 where it is not asked.
     #[schema(maximum = 3600)]
     pub reclaim_limit_s: u32,
     /// The format that images of instances are stored in, unless a request names another one.
@@ -147,6 +151,10 @@ pub struct LocationCreate {
     #[serde(default)]
     #[schema(default = false)]
     pub import_enabled: bool,
+    /// Whether customers can export their images in the location.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub export_enabled: bool,
     /// The most images of an account in the location; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_image_limit: Option<u32>,
@@ -181,6 +189,9 @@ pub struct LocationPatch {
     /// Whether customers can mount ISOs in the location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iso_enabled: Option<bool>,
+    /// Whether customers can export their images in the location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_enabled: Option<bool>,
     /// The most images of an account in the location; `null` for no limit.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
@@ -212,8 +223,8 @@ pub struct LocationPatch {
     /// Whether disks with Windows are imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import_windows: Option<bool>,
-    /// The longest time that a capture waits for a running guest that gives back the space which its
-    /// file systems do not use any more, in seconds; 0 does not ask it.
+    /// The longest time that a capture waits for a running guest that gives back the space which
+    /// its file systems do not use any more, in seconds; 0 does not ask it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 3600)]
     pub reclaim_limit_s: Option<u32>,

@@ -12,6 +12,7 @@ use axum::{
 use futures::StreamExt as _;
 use imprint_agent_protocol::file_name;
 use imprint_domain::{Code, Error, id::RequestId, secret::SecretText};
+use imprint_service::DownloadSource;
 
 use crate::{
     bounded_body::bounded_body,
@@ -53,19 +54,55 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let source = state.service().storage_download_source(&token).await?;
+    let answer = FileAnswer {
+        file_name: file_name(&source.key),
+        source: source.clone(),
+        media_type: "application/octet-stream",
+    };
+    let Delivered { response, redirected } = deliver(&state, answer, &method, &headers).await?;
+    if redirected && method != Method::HEAD {
+        state.service().storage_download_redirected(request_id, &source).await?;
+    }
+    Ok(response)
+}
+
+/// A file that a client gets.
+pub(super) struct FileAnswer {
+    /// Where the bytes are.
+    pub(super) source: DownloadSource,
+    /// The name that the client's file gets.
+    pub(super) file_name: String,
+    /// What the bytes are.
+    pub(super) media_type: &'static str,
+}
+
+/// The answer to a client.
+pub(super) struct Delivered {
+    pub(super) response: Response,
+    /// Whether it sends the client to the storage itself.
+    pub(super) redirected: bool,
+}
+
+/// Answers with the bytes of an object, with a part of them, or with where they are.
+pub(super) async fn deliver(
+    state: &ApiState,
+    file: FileAnswer,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Delivered, ApiError> {
     let reader = state.options().objects.clone().ok_or_else(|| {
         Error::new(Code::Unavailable, "this server reads no objects from agents; ask another one")
     })?;
     // Not needed for an answer that leads to the storage itself.
     let permit = Arc::clone(state.downloads()).try_acquire_owned().ok();
-    let key = source.key.clone();
+    let key = file.source.key.clone();
     let fields = ASKED
         .iter()
         .filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned())))
         .collect();
-    let head_only = method == Method::HEAD;
+    let head_only = *method == Method::HEAD;
     let request = ObjectRequest { head_only, fields };
-    let answer = reader.read(source.clone(), request).await.map_err(|why| {
+    let answer = reader.read(file.source.clone(), request).await.map_err(|why| {
         tracing::warn!(key, why, "an object cannot be downloaded");
         Error::new(Code::Unavailable, "the object cannot be read at the moment; the log has the cause")
     })?;
@@ -73,10 +110,9 @@ pub(crate) async fn download(
         307 => {
             let response = redirect(answer.location.as_ref())?;
             if !head_only {
-                state.service().storage_download_redirected(request_id, &source).await?;
                 state.metrics().download(BytesFrom::Storage);
             }
-            return Ok(response);
+            return Ok(Delivered { response, redirected: true });
         }
         200 | 206 | 304 | 416 => StatusCode::from_u16(answer.status).map_err(Error::internal)?,
         404 => return Err(Error::not_found("object on the image storage; scan the storage again").into()),
@@ -94,7 +130,7 @@ pub(crate) async fn download(
     if !head_only && status.is_success() {
         state.metrics().download(BytesFrom::Agent);
     }
-    Ok(respond(&state, status, answer, &file_name(&key), permit))
+    Ok(Delivered { response: respond(state, status, answer, &file, permit), redirected: false })
 }
 
 /// Sends the client to the storage itself. The address is in this answer and nowhere else.
@@ -118,7 +154,7 @@ fn respond(
     state: &ApiState,
     status: StatusCode,
     answer: ObjectAnswer,
-    name: &str,
+    file: &FileAnswer,
     permit: tokio::sync::OwnedSemaphorePermit,
 ) -> Response {
     let counted = state.clone();
@@ -135,10 +171,42 @@ fn respond(
             headers.insert(name, value);
         }
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+    if let Ok(value) = HeaderValue::from_str(&disposition(&file.file_name)) {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     response
+}
+
+/// Returns the value of `Content-Disposition` for a file of that name (RFC 6266): one for every
+/// client, and where the name has other characters, the name itself.
+fn disposition(name: &str) -> String {
+    let plain = file_name(name);
+    if plain == name {
+        return format!("attachment; filename=\"{plain}\"");
+    }
+    let mut encoded = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disposition;
+
+    #[test]
+    fn a_file_has_its_name_in_every_client() {
+        assert_eq!(disposition("web-1.vhd"), "attachment; filename=\"web-1.vhd\"");
+        assert_eq!(
+            disposition("Größe 1.vhd"),
+            "attachment; filename=\"Gr__e_1.vhd\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%201.vhd"
+        );
+    }
 }

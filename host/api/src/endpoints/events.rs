@@ -260,6 +260,7 @@ fn topic(pattern: &str) -> Option<EventTopic> {
         "share" => Some(EventTopic::Share),
         "storage" => Some(EventTopic::Storage),
         "iso" => Some(EventTopic::Iso),
+        "export" => Some(EventTopic::Export),
         _ => None,
     }
 }

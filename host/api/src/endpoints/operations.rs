@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    metrics::{METRICS_TEXT, capture_metrics, storage_metrics},
+    metrics::{METRICS_TEXT, capture_metrics, export_metrics, storage_metrics},
     state::ApiState,
 };
 
@@ -57,6 +57,10 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> ([(HeaderName, &'s
     match state.service().capture_metrics().await {
         Ok(captures) => capture_metrics::append(&mut text, captures),
         Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of captures"),
+    }
+    match state.service().export_metrics().await {
+        Ok(exports) => export_metrics::append(&mut text, &exports),
+        Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of exports"),
     }
     ([(header::CONTENT_TYPE, METRICS_TEXT)], text)
 }

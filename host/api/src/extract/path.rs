@@ -22,6 +22,7 @@ macro_rules! path_ids {
 
 path_ids! {
     id::AccountId = "account",
+    id::ExportId = "export",
     id::HypervisorId = "hypervisor",
     id::ImageId = "image",
     id::InstanceId = "instance",

@@ -23,8 +23,9 @@ enum For {
     Admin,
 }
 
-/// Ids of an ISO and of a disk that do not exist.
+/// Ids of an ISO, of an export and of a disk that do not exist.
 const ISO: &str = "iso_00000000-0000-0000-0000-000000000001";
+const EXPORT: &str = "exp_00000000-0000-0000-0000-000000000001";
 const DISK: &str = "dsk_00000000-0000-0000-0000-000000000001";
 
 /// The body that an operation wants, if any.
@@ -102,7 +103,20 @@ fn rows(world: &World) -> Vec<Row> {
     ];
     rows.extend(admin_rows(world));
     rows.extend(catalogue_rows(world));
+    rows.extend(export_rows());
     rows
+}
+
+/// The rows of exports of images.
+fn export_rows() -> Vec<Row> {
+    use For::Owner;
+    vec![
+        ("export_list", Owner, None),
+        ("export_create", Owner, Some(json!({"format": "vhd"}))),
+        ("export_show", Owner, None),
+        ("export_content", Owner, None),
+        ("export_delete", Owner, None),
+    ]
 }
 
 fn admin_rows(world: &World) -> Vec<Row> {
@@ -239,7 +253,9 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         }
     };
     let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
-    let path = path.replace("{token_id}", &things.token).replace("{disk_id}", DISK).replace("{number}", "1");
+    let path =
+        path.replace("{token_id}", &things.token).replace("{disk_id}", DISK).replace("{export_id}", EXPORT);
+    let path = path.replace("{number}", "1");
     if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
 }
 

@@ -114,3 +114,41 @@ async fn a_server_that_passes_as_many_downloads_as_it_can_still_redirects() {
     assert_eq!(links.follow(Method::GET, "direct").await.status(), StatusCode::TEMPORARY_REDIRECT);
     drop(open);
 }
+
+#[tokio::test]
+async fn the_file_of_an_export_has_its_name_its_type_and_its_digest() {
+    let Links { world, .. } = Links::new().await;
+    let location = format!("/admin/locations/{}", world.location);
+    world.admin.patch(&location, json!({"export_enabled": true})).await.expect(StatusCode::OK);
+    let exports = format!("/images/{}/exports", world.captured("Größe 1").await);
+    let made = world.customer.post(&exports, json!({"format": "vhd", "options": {"variant": "fixed"}})).await;
+    let made = made.expect(StatusCode::ACCEPTED);
+    let id = made.text("/export/id").to_owned();
+    assert_eq!(made.header("location"), format!("/api/v1{exports}/{id}"));
+    let sha256 = "00".repeat(31) + "ff";
+    let stored = json!({"size": 5, "digest": format!("imprint1:{}", "3".repeat(64)), "sha256": sha256});
+    let digest = format!("imprint1:{}", "1".repeat(64));
+    world.agent.work(json!({"outcome": "exported", "stored": stored, "logical_digest": digest})).await;
+    let shown = world.customer.get(&format!("{exports}/{id}")).await.expect(StatusCode::OK);
+    assert_eq!((shown.text("/status"), shown.text("/variant")), ("available", "fixed"));
+
+    let content = format!("{exports}/{id}/content");
+    let sent = world.customer.request(Method::GET, &content).send().await.unwrap();
+    assert_eq!(sent.status(), StatusCode::OK);
+    let field = |sent: &Response, name: &str| {
+        sent.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let expected = "attachment; filename=\"Gr__e_1.vhd\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%201.vhd";
+    assert_eq!(field(&sent, "content-disposition"), expected);
+    assert_eq!(field(&sent, "content-type"), "application/x-vhd-disk");
+    let hash = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP8=:";
+    assert_eq!((field(&sent, "repr-digest").as_str(), field(&sent, "content-digest").as_str()), (hash, hash));
+    assert_eq!(sent.bytes().await.unwrap(), "bytes");
+    let head = world.customer.request(Method::HEAD, &content).send().await.unwrap();
+    assert_eq!((field(&head, "repr-digest").as_str(), field(&head, "content-digest").as_str()), (hash, ""));
+    // Every option belongs to one format.
+    let wrong =
+        world.customer.post(&exports, json!({"format": "vdi", "options": {"variant": "fixed"}})).await;
+    assert_eq!(wrong.expect_problem("invalid_request").text("/errors/0/pointer"), "/options/variant");
+    world.customer.delete(&format!("{exports}/{id}")).await.expect(StatusCode::NO_CONTENT);
+}

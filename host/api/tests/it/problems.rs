@@ -58,6 +58,7 @@ async fn every_code_can_be_provoked() {
     sharing(&world, &mut seen).await;
     windows(&world, &mut seen).await;
     devices(&world, &mut seen).await;
+    exports(&world, &mut seen).await;
     storage(&world, &mut seen).await;
     limits(&world, &mut seen).await;
     let anon = world.app.anon();
@@ -225,6 +226,25 @@ async fn devices(world: &World, seen: &mut Seen) {
         world.agent.work(json!({"outcome": "done"})).await;
     }
     seen.note(Code::DiskLimitReached, customer.post(&disks, json!({"size_bytes": 1_048_576})).await);
+}
+
+/// What exports are refused for.
+async fn exports(world: &World, seen: &mut Seen) {
+    let (admin, customer) = (&world.admin, &world.customer);
+    let exports = format!("/images/{}/exports", world.captured("to export").await);
+    seen.note(Code::ExportDisabled, customer.post(&exports, json!({"format": "vhd"})).await);
+    let location = format!("/admin/locations/{}", world.location);
+    admin.patch(&location, json!({"export_enabled": true})).await.expect(StatusCode::OK);
+    let mut last = String::new();
+    for format in ["vhd", "vhdx", "vdi"] {
+        let made = customer.post(&exports, json!({"format": format})).await.expect(StatusCode::ACCEPTED);
+        last = made.text("/export/id").to_owned();
+    }
+    seen.note(Code::ExportLimitReached, customer.post(&exports, json!({"format": "raw"})).await);
+    seen.note(Code::ExportNotAvailable, customer.get(&format!("{exports}/{last}/content")).await);
+    for _ in 0..3 {
+        world.agent.work(json!({"outcome": "failed", "code": "qemu.busy", "detail": "busy"})).await;
+    }
 }
 
 /// What a capture may be refused for because of where it would be kept.

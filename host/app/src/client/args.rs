@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod catalogue;
+mod export;
 mod instance;
 mod iso;
 mod saved;
@@ -18,6 +19,7 @@ pub(crate) use catalogue::{
     MediaGroupArgs, MediaGroupCommand, MediaGroupUpdateArgs, StockImageAddArgs, StockImageArgs,
     StockImageCommand, StockImageUpdateArgs,
 };
+pub(crate) use export::{ExportArgs, ExportCommand};
 pub(crate) use instance::{InstanceArgs, InstanceCommand, InstanceCreateArgs};
 pub(crate) use iso::{
     AttachDiskArgs, DetachDiskArgs, EjectIsoArgs, IsoArgs, IsoCommand, IsoRegisterArgs, IsoUpdateArgs,
@@ -191,6 +193,12 @@ pub(crate) enum ImageCommand {
         /// The new name
         name: String,
     },
+    /// Export an image as a file of another format, and download it or have it written to a storage
+    /// of yours
+    Export(ExportArgs),
+    /// Exports of an image: list, delete
+    #[command(subcommand)]
+    Exports(ExportCommand),
     /// Sharing with other accounts: offer, list, accept, reject, revoke, leave
     #[command(subcommand)]
     Share(ShareCommand),

@@ -19,6 +19,7 @@ use super::{
         WaitArgs,
     },
     confirm::confirm_deletion,
+    export,
     failure::Failure,
     find, import,
     output::{Output, duration, pairs, size, text, time},
@@ -54,6 +55,8 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             let patch = ImagePatch { name: Some(name), ..ImagePatch::default() };
             update(&api, output, &image, &patch).await
         }
+        ImageCommand::Export(args) => export::run(&api, output, args).await,
+        ImageCommand::Exports(command) => export::manage(&api, output, command).await,
         ImageCommand::Share(command) => share::run(&api, output, command).await,
         ImageCommand::Delete { image, confirm, wait } => delete(&api, output, &image, confirm, wait).await,
     }

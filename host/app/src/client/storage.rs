@@ -30,7 +30,7 @@ pub(crate) async fn run(args: StorageArgs) -> Result<(), Failure> {
         StorageCommand::Test(args) => storage_test::test(&api, output, args).await,
         StorageCommand::Scan(args) => storage_scan::scan(&api, output, args).await,
         StorageCommand::Scans { storage } => storage_scan::scans(&api, output, &storage).await,
-        StorageCommand::Download(args) => storage_download::download(&api, output, &args).await,
+        StorageCommand::Download(args) => storage_download::run(&api, output, &args).await,
         StorageCommand::Browse(args) => storage_scan::browse(&api, output, args).await,
         StorageCommand::Reconcile(args) => storage_scan::reconcile(&api, output, args).await,
         StorageCommand::Adopt(args) => storage_scan::adopt(&api, output, args).await,

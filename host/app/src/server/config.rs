@@ -28,6 +28,8 @@ pub(crate) struct FileConfig {
     pub(crate) captures: CapturesSection,
     /// Imported images.
     pub(crate) imports: ImportsSection,
+    /// Exports of images.
+    pub(crate) exports: ExportsSection,
 }
 
 /// `[server]`
@@ -171,6 +173,18 @@ pub(crate) struct CapturesSection {
 pub(crate) struct ImportsSection {
     /// The hours without a byte after which an upload ends (48), at least 1.
     pub(crate) upload_idle_hours: Option<NonZeroU32>,
+}
+
+/// `[exports]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ExportsSection {
+    /// The hours for which the file of an export is kept (72), at least 1.
+    pub(crate) kept_hours: Option<NonZeroU32>,
+    /// The number of exports of an account that are made at the same time (3), at least 1.
+    pub(crate) at_once: Option<NonZeroU32>,
+    /// Whether customers may export to storages of theirs in private networks (no).
+    pub(crate) private_networks: bool,
 }
 
 impl FileConfig {

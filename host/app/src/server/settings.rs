@@ -96,6 +96,9 @@ impl ServerSettings {
                 .imports
                 .upload_idle_hours
                 .map_or(defaults.upload_idle_h, NonZeroU32::get),
+            export_kept_h: self.file.exports.kept_hours.map_or(defaults.export_kept_h, NonZeroU32::get),
+            export_limit: self.file.exports.at_once.map_or(defaults.export_limit, NonZeroU32::get),
+            export_to_private_networks: self.file.exports.private_networks,
             ..defaults
         };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;

@@ -18,6 +18,7 @@ fn location(id: u128, iso_enabled: bool) -> Location {
         images_enabled: true,
         sharing_enabled: false,
         iso_enabled,
+        export_enabled: false,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

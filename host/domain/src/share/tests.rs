@@ -83,6 +83,7 @@ fn location(sharing_enabled: bool) -> Location {
         images_enabled: true,
         sharing_enabled,
         iso_enabled: false,
+        export_enabled: false,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

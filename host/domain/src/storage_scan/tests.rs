@@ -79,6 +79,9 @@ fn nothing_that_is_in_use_or_young_is_an_orphan() {
     assert_eq!(class(&aside, later()), ObjectClass::Quarantined);
     let on_stock = Comparison { role: StorageRole::Stock, ..later() };
     assert_eq!(class(&found(&key), on_stock), ObjectClass::Foreign);
+    let export = format!("{}.vhdx", ExportId::new(Uuid::from_u128(9)));
+    assert_eq!(class(&found(&export), later()), ObjectClass::Orphan);
+    assert_eq!(class(&found(&export), on_stock), ObjectClass::Foreign);
     assert_eq!(class(&found("debian.qcow2"), later()), ObjectClass::Foreign);
     assert_eq!(class(&found(&format!("{TEST_PREFIX}1")), on_stock), ObjectClass::Orphan);
 }

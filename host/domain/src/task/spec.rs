@@ -55,6 +55,8 @@ pub enum TaskResult {
     TestedStorage,
     /// The size and the digest of the copy of an image's file.
     MovedImage,
+    /// The size and the digests of an export.
+    ExportedImage,
     /// What a scan of a storage found.
     ScannedStorage,
     /// Nothing but the success.
@@ -85,6 +87,8 @@ pub enum OnFailure {
     LoseImage,
     /// The ISO is in error.
     FailIso,
+    /// The export is in error.
+    FailExport,
     /// The image is still there: it could not be removed.
     KeepImage,
     /// The instance is in error.
@@ -105,9 +109,11 @@ const POWER: TaskSpec = TaskSpec {
     on_failure: OnFailure::Nothing,
 };
 
+/// Work that copies or reads bytes, and needs no instance.
+const COPY: TaskSpec = TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, ..POWER };
+
 /// Work on storages, beside what customers do.
-const BACKGROUND: TaskSpec =
-    TaskSpec { deadline_s: COPY_DEADLINE_S, exclusive: false, background: true, ..POWER };
+const BACKGROUND: TaskSpec = TaskSpec { background: true, ..COPY };
 
 impl TaskKind {
     /// Returns whether the task writes a disk from an image.
@@ -128,19 +134,14 @@ impl TaskKind {
                 on_failure: OnFailure::FailImage,
                 ..power
             },
-            Self::ImageRegister => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                result: TaskResult::RegisteredImage,
-                on_failure: OnFailure::FailImage,
-                ..power
-            },
+            Self::ImageRegister => {
+                TaskSpec { result: TaskResult::RegisteredImage, on_failure: OnFailure::FailImage, ..COPY }
+            }
             Self::ImageImport => TaskSpec {
                 deadline_s: IMPORT_DEADLINE_S,
-                exclusive: false,
                 result: TaskResult::ImportedImage,
                 on_failure: OnFailure::FailImage,
-                ..power
+                ..COPY
             },
             Self::ImageDelete => TaskSpec {
                 exclusive: false,
@@ -151,6 +152,10 @@ impl TaskKind {
                 ..power
             },
             Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..background },
+            // Its owner waits for it: unlike a move it keeps the image from being deleted.
+            Self::ImageExport => {
+                TaskSpec { result: TaskResult::ExportedImage, on_failure: OnFailure::FailExport, ..COPY }
+            }
             Self::ObjectDelete => TaskSpec {
                 exclusive: false,
                 cancellable: false,
@@ -174,13 +179,9 @@ impl TaskKind {
             // A copy of the ISO may come first.
             Self::InstanceMountIso => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
             Self::InstanceEjectIso | Self::InstanceAttachDisk | Self::InstanceDetachDisk => power,
-            Self::IsoRegister => TaskSpec {
-                deadline_s: COPY_DEADLINE_S,
-                exclusive: false,
-                result: TaskResult::RegisteredIso,
-                on_failure: OnFailure::FailIso,
-                ..power
-            },
+            Self::IsoRegister => {
+                TaskSpec { result: TaskResult::RegisteredIso, on_failure: OnFailure::FailIso, ..COPY }
+            }
             Self::InstanceDelete => TaskSpec {
                 cancellable: false,
                 repeat_until_done: true,

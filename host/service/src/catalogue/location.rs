@@ -16,7 +16,7 @@ use imprint_domain::{
     windows::WindowsBounds,
 };
 use imprint_store::{
-    Conn, hypervisor, image, instance, iso,
+    Conn, export, hypervisor, image, instance, iso,
     location::{self, LocationRecord},
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct LocationView {
     /// Whether ISOs may be mounted here (S111).
     #[serde(default)]
     pub iso_enabled: bool,
+    /// Whether images may be exported here (S90).
+    #[serde(default)]
+    pub export_enabled: bool,
     /// The limits of the account that asks, with what it uses.
     #[serde(flatten)]
     pub limits: QuotaView,
@@ -141,6 +144,8 @@ pub struct LocationCreate {
     pub iso_enabled: bool,
     /// Whether images may be imported there.
     pub import_enabled: bool,
+    /// Whether images may be exported there.
+    pub export_enabled: bool,
     /// The number of images of accounts without their own limit; `None` is no limit.
     pub default_image_limit: Option<u32>,
     /// The bytes of images of accounts without their own limit; `None` is no limit.
@@ -160,6 +165,8 @@ pub struct LocationPatch {
     pub sharing_enabled: Option<bool>,
     /// Whether ISOs may be mounted there.
     pub iso_enabled: Option<bool>,
+    /// Whether images may be exported there.
+    pub export_enabled: Option<bool>,
     /// The number of images of accounts without their own limit; `Some(None)` removes it.
     pub default_image_limit: Option<Option<u32>>,
     /// The bytes of images of accounts without their own limit; `Some(None)` removes it.
@@ -236,6 +243,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         images_enabled: location.images_enabled,
         sharing_enabled: location.sharing_enabled,
         iso_enabled: location.iso_enabled,
+        export_enabled: location.export_enabled,
         limits: Quota::of_usage(account, location, usage).into(),
         default_image_limit: location.default_image_limit,
         default_image_bytes_limit: location.default_image_bytes_limit,
@@ -263,6 +271,9 @@ fn apply(location: &mut Location, patch: LocationPatch) {
     }
     if let Some(enabled) = patch.iso_enabled {
         location.iso_enabled = enabled;
+    }
+    if let Some(enabled) = patch.export_enabled {
+        location.export_enabled = enabled;
     }
     if let Some(limit) = patch.default_image_limit {
         location.default_image_limit = limit;
@@ -361,6 +372,7 @@ impl Service {
             images_enabled: request.images_enabled,
             sharing_enabled: request.sharing_enabled,
             iso_enabled: request.iso_enabled,
+            export_enabled: request.export_enabled,
             default_image_limit: request.default_image_limit,
             default_image_bytes_limit: request.default_image_bytes_limit,
             coalesce: request.coalesce,
@@ -421,6 +433,7 @@ impl Service {
             ("instances", instance::count_of_location(&conn, id).await.db()?),
             ("images", image::count_of_location(&conn, id).await.db()?),
             ("isos", iso::count_of_location(&conn, id).await.db()?),
+            ("exports", export::count_of_location(&conn, id).await.db()?),
         ];
         require_unreferenced("location", &references)?;
         location::delete(&change.tx, id).await.db()?;

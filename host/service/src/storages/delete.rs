@@ -1,7 +1,7 @@
 //! Removing an image storage that nothing refers to. Its files are never touched.
 
 use imprint_domain::{Code, Error, id::StorageId};
-use imprint_store::{iso, storage, storage_use};
+use imprint_store::{export, iso, storage, storage_use};
 
 use crate::{
     Op, Service,
@@ -31,6 +31,12 @@ impl Service {
         if isos > 0 {
             let detail = format!("the storage has {isos} ISOs; delete them first");
             return Err(Error::new(Code::ResourceInUse, detail).with("isos", isos));
+        }
+        let exports = export::count_of_storage(&change.conn(), id).await.db()?;
+        if exports > 0 {
+            let detail =
+                format!("the storage has {exports} exports; delete them, or wait until they are over");
+            return Err(Error::new(Code::ResourceInUse, detail).with("exports", exports));
         }
         if let Some(task) = storage_use::active(&change.conn(), id, None).await.db()?.first() {
             return Err(Error::new(

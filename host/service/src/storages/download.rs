@@ -88,7 +88,8 @@ impl Service {
             DownloadRoute::Any => u32::try_from(LINK_S).ok(),
             DownloadRoute::Server => None,
         };
-        let grant = ObjectGrant { storage: id, key: key.to_owned(), purpose, until, direct_s };
+        let grant =
+            ObjectGrant { storage: id, key: key.to_owned(), purpose, until, direct_s, file_name: None };
         let token = self.link_keys().next().ok_or_else(no_key)?.token(&grant);
         change.audit(op, "storage.download", format!("{id}/{key}")).await?;
         change.commit().await?;
@@ -149,6 +150,33 @@ impl Service {
         let resource = format!("{}/{}", source.storage_id, source.key);
         change.audit_link(request_id, &source.link, "storage.download.direct", resource).await?;
         change.commit().await
+    }
+
+    /// Returns where the bytes of an object are, for a reader of the API.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::HypervisorOffline`] and [`Code::ObjectsNotServed`] where no agent serves it; an
+    /// error of the database.
+    pub(crate) async fn object_source(
+        &self,
+        storage_id: StorageId,
+        key: &str,
+        file_name: String,
+        purpose: RequestId,
+    ) -> Result<DownloadSource, Error> {
+        let now = self.now();
+        let from = server(&self.read(), storage_id, now).await?;
+        let grant = ObjectGrant {
+            storage: storage_id,
+            key: key.to_owned(),
+            purpose: purpose.to_string(),
+            until: now + TimeDelta::seconds(LINK_S),
+            direct_s: u32::try_from(LINK_S).ok(),
+            file_name: Some(file_name),
+        };
+        let source = objects::source(self, &from, &grant)?;
+        Ok(DownloadSource { storage_id, key: grant.key, source, link: grant.purpose })
     }
 
     /// Returns the keys that links are signed with, the current one first.

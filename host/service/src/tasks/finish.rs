@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 
+use chrono::TimeDelta;
 use imprint_agent_protocol::{
     CaptureResult, DeployResult, Finish, ImageResult, ImportResult, IsoResult, Outcome, ProtocolError,
 };
@@ -32,7 +33,7 @@ use crate::{
     images::estimate,
     storages::scan::{self, Unlisted},
     tasks::{
-        capture_failure, device_results,
+        capture_failure, device_results, export_state,
         lease::{leased_task, refused, unavailable},
         lifecycle, moves,
         payload::{NewDisk, TaskPayload},
@@ -81,6 +82,7 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::ImageRegistered(_) => TaskResult::RegisteredImage,
         Outcome::IsoRegistered(_) => TaskResult::RegisteredIso,
         Outcome::Moved(_) => TaskResult::MovedImage,
+        Outcome::Exported(_) => TaskResult::ExportedImage,
         Outcome::Deployed(_) => TaskResult::DeployedInstance,
         Outcome::StorageTested(_) => TaskResult::TestedStorage,
         Outcome::StorageScanned => TaskResult::ScannedStorage,
@@ -99,8 +101,12 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         Outcome::IsoRegistered(result) if result.stored.size.bytes() == 0 => {
             Err(refused("the reported ISO has no bytes"))
         }
+        Outcome::Exported(result) if result.stored.size.bytes() == 0 => {
+            Err(refused("the reported export has no bytes"))
+        }
         Outcome::IsoRegistered(_)
         | Outcome::Moved(_)
+        | Outcome::Exported(_)
         | Outcome::Deployed(_)
         | Outcome::StorageTested(_)
         | Outcome::StorageScanned
@@ -152,6 +158,11 @@ fn apply<'a>(
             lifecycle::succeed(change, record).await
         }),
         Outcome::Moved(result) => Box::pin(async move { moves::moved(change, record, &result).await }),
+        Outcome::Exported(result) => Box::pin(async move {
+            let kept = TimeDelta::hours(change.service.settings().export_kept_h.into());
+            export_state::exported(change, record, result, change.now + kept).await?;
+            lifecycle::succeed(change, record).await
+        }),
         Outcome::Deployed(result) => Box::pin(async move {
             deployed(change, record, &result).await?;
             lifecycle::succeed(change, record).await
@@ -170,6 +181,7 @@ fn apply<'a>(
         }),
         Outcome::Done => Box::pin(async move {
             device_results::changed(change, record).await?;
+            export_state::removed(change, record).await?;
             lifecycle::succeed(change, record).await
         }),
         Outcome::Failed(error) if error.is(TaskErrorCode::AgentStopping) => {

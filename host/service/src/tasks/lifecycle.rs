@@ -10,10 +10,12 @@ use imprint_domain::{
     image::ImageStatus,
     instance::{InstanceStatus, Power},
     iso::IsoStatus,
+    size::ByteSize,
     task::{self as domain, OnFailure, OnSuccess, RetryPolicy, Task, TaskKind, TaskState},
     task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::{
+    export,
     image::{self, ImageRecord},
     instance::{self, InstanceRecord},
     secret::of_task,
@@ -25,7 +27,7 @@ use crate::{
     change::Change,
     db_result::DbResult,
     storages::{reservation, scan::state as scan_state},
-    tasks::{capture_failure, devices, payload::TaskPayload},
+    tasks::{capture_failure, devices, export_state, payload::TaskPayload},
 };
 
 /// A task to queue.
@@ -95,6 +97,7 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
             OnFailure::FailImage => fail_image(change, record).await?,
             OnFailure::LoseImage => lose_image(change, record).await?,
             OnFailure::KeepImage => set_removal_failed(change, record, true).await?,
+            OnFailure::FailExport => export_state::failed(change, record).await?,
             OnFailure::FailIso => devices::set_status(change, record, IsoStatus::Error).await?,
             OnFailure::FailInstance => fail_instance(change, record).await?,
             OnFailure::Nothing => {}
@@ -106,9 +109,9 @@ async fn ended(change: &mut Change<'_>, record: &TaskRecord) -> Result<(), Error
     save(change, record).await
 }
 
-/// Removes the secrets of a test or an import that is over.
+/// Removes the secrets of a test, of an import, or of a storage that was exported to.
 async fn remove_secrets(change: &Change<'_>, record: &TaskRecord) -> Result<(), Error> {
-    if matches!(record.task.kind, TaskKind::StorageTest | TaskKind::ImageImport) {
+    if matches!(record.task.kind, TaskKind::StorageTest | TaskKind::ImageImport | TaskKind::ImageExport) {
         of_task::delete_all(&change.tx, record.task.id).await.db()?;
     }
     Ok(())
@@ -213,11 +216,20 @@ pub(crate) async fn succeed(change: &mut Change<'_>, record: &mut TaskRecord) ->
         OnSuccess::SetPower(power) => set_power(change, record, power).await?,
     }
     remove_secrets(change, record).await?;
-    let stored = image_of(change, record).await?;
-    let written = stored.and_then(|found| found.image.stored.as_ref().map(|stored| stored.size));
+    let written = written(change, record).await?;
     reservation::settle(change, record.task.id, written).await?;
     change.queue_reordered(record);
     save(change, record).await
+}
+
+/// Returns the size of the file that a task has written, where it has.
+async fn written(change: &Change<'_>, record: &TaskRecord) -> Result<Option<ByteSize>, Error> {
+    if record.task.kind == TaskKind::ImageExport {
+        let found = export::of_task(&change.conn(), record.task.id).await.db()?;
+        return Ok(found.and_then(|found| found.stored.map(|stored| stored.size)));
+    }
+    let stored = image_of(change, record).await?;
+    Ok(stored.and_then(|found| found.image.stored.as_ref().map(|stored| stored.size)))
 }
 
 async fn set_power(change: &mut Change<'_>, record: &TaskRecord, power: Power) -> Result<(), Error> {

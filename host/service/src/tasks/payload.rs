@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, FileDigest, ImageRef, ImportAssignment, ImportSource, InstanceRef, MoveImageAssignment,
-    ObjectSource, PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment,
-    Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
+    DeployAssignment, ExportImageAssignment, FileDigest, ImageRef, ImportAssignment, ImportSource, InstanceRef,
+    MoveImageAssignment, ObjectSource, PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment,
+    ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
 };
 use imprint_domain::{
     Error,
     capture_format::CaptureFormat,
     consistency::Consistency,
     digest::LogicalDigest,
-    id::{DiskId, ImageId, InstanceId, IsoId, StorageId},
+    id::{DiskId, ExportId, ImageId, InstanceId, IsoId, StorageId},
     image::{Compression, ImageFormat},
     location::Location,
     metadata::Metadata,
@@ -39,6 +39,7 @@ use crate::{
     objects,
     tasks::{
         devices::{self, DeviceChange},
+        export_state::{self, Destination},
         storage_ref::storage_ref,
     },
 };
@@ -108,6 +109,14 @@ pub(crate) enum TaskPayload {
         to: StorageId,
         /// The key of the copy.
         key: String,
+    },
+    /// The export that is made.
+    Export {
+        /// The export.
+        export_id: ExportId,
+        /// The storage of its owner that takes it; `None` for one of the product's.
+        #[serde(default)]
+        destination: Option<Destination>,
     },
     /// A file that no image uses any more.
     Object {
@@ -196,19 +205,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
     Ok(match (task.kind, payload) {
         (_, TaskPayload::Plain) => plain(conn, task).await?,
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum, content: _ }) => {
-            let Location { coalesce: policy, freeze_limit, reclaim_limit, .. } =
-                location_of(conn, task).await?;
-            AssignmentKind::Capture(CaptureAssignment {
-                instance: instance_ref(conn, task).await?,
-                image: image_ref(conn, task).await?,
-                compression,
-                want,
-                minimum,
-                freeze_limit_ms: freeze_limit.milliseconds(),
-                reclaim_limit_s: reclaim_limit.seconds(),
-                scratch_limit: None,
-                coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
-            })
+            AssignmentKind::Capture(capture_assignment(conn, task, compression, (want, minimum)).await?)
         }
         (TaskKind::ImageImport, TaskPayload::Import { upload, declared, size, expected }) => {
             let image = image_ref(conn, task).await?;
@@ -230,6 +227,9 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
+        }
+        (TaskKind::ImageExport, TaskPayload::Export { export_id: _, destination }) => {
+            AssignmentKind::ExportImage(export_assignment(change, task, destination).await?)
         }
         (TaskKind::ObjectDelete, TaskPayload::Object { storage_id, key, format }) => {
             let (id, storage) = (require(task.image_id, "image")?, stored_storage(conn, storage_id).await?);
@@ -271,6 +271,7 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             | TaskPayload::Import { .. }
             | TaskPayload::Deploy { .. }
             | TaskPayload::Move { .. }
+            | TaskPayload::Export { .. }
             | TaskPayload::Object { .. }
             | TaskPayload::Scan { .. }
             | TaskPayload::Clean { .. }
@@ -279,6 +280,40 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             | TaskPayload::StorageTest(_),
         ) => return Err(of_another_kind(kind)),
     })
+}
+
+async fn capture_assignment(
+    conn: &Conn<'_>,
+    task: &Task,
+    compression: Compression,
+    (want, minimum): (Consistency, Consistency),
+) -> Result<CaptureAssignment, Error> {
+    let Location { coalesce: policy, freeze_limit, reclaim_limit, .. } = location_of(conn, task).await?;
+    Ok(CaptureAssignment {
+        instance: instance_ref(conn, task).await?,
+        image: image_ref(conn, task).await?,
+        compression,
+        want,
+        minimum,
+        freeze_limit_ms: freeze_limit.milliseconds(),
+        reclaim_limit_s: reclaim_limit.seconds(),
+        scratch_limit: None,
+        coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
+    })
+}
+
+async fn export_assignment(
+    change: &Change<'_>,
+    task: &Task,
+    destination: Option<Destination>,
+) -> Result<ExportImageAssignment, Error> {
+    let conn = &change.conn();
+    let id = require(task.image_id, "image")?;
+    let found = require(image::get(conn, id).await.db()?, "image")?;
+    found.image.require_available()?;
+    let image = (image_ref(conn, task).await?, &found.image);
+    let source = source(change, task).await?;
+    export_state::assignment(change, task, image, source, destination).await
 }
 
 async fn deploy_assignment(
@@ -340,6 +375,7 @@ async fn plain(conn: &Conn<'_>, task: &Task) -> Result<AssignmentKind, Error> {
         kind @ (TaskKind::ImageCapture
         | TaskKind::ImageImport
         | TaskKind::ImageMove
+        | TaskKind::ImageExport
         | TaskKind::ObjectDelete
         | TaskKind::InstanceDeploy
         | TaskKind::InstanceReinstall

@@ -41,6 +41,8 @@ pub struct Reconciled {
     pub deletions: u32,
     /// Images of drained storages that began to move.
     pub moves: u32,
+    /// Exports whose time was over, or whose image is gone.
+    pub exports: u32,
     /// Scans of image storages that were due, and removals of objects whose quarantine has ended.
     pub scans: u32,
     /// Shares of images that had expired.
@@ -62,6 +64,7 @@ impl Service {
             leases: self.take_back_leases().await?,
             deletions: self.repeat_deletions().await?,
             moves: self.drain_storages().await?,
+            exports: self.remove_exports().await?,
             scans: self.scan_storages().await?,
             shares: self.expire_shares().await?,
             rows: self.remove_old_rows().await?,

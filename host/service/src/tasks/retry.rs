@@ -43,6 +43,7 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
         TaskKind::ImageMove => {
             Err(invalid_transition("the images of a drained storage are moved again by themselves"))
         }
+        TaskKind::ImageExport => Err(invalid_transition("ask for the export again")),
         TaskKind::ObjectDelete | TaskKind::StorageClean => Ok(()),
         TaskKind::ImageVerify => its_image(change, record).await.map(|_| ()),
         TaskKind::StorageScan => Err(invalid_transition("start a new scan of the storage")),

@@ -169,6 +169,7 @@ fn location(text: &str) -> LocationCreate {
         sharing_enabled: true,
         iso_enabled: true,
         import_enabled: true,
+        export_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: CoalescePolicy::default(),

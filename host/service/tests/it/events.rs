@@ -163,6 +163,8 @@ impl SubjectStatus for EventView {
             | Subject::Task(_)
             | Subject::Iso(_)
             | Subject::IsoRemoved(_)
+            | Subject::Export(_)
+            | Subject::ExportRemoved(_)
             | Subject::Storage(_)
             | Subject::StorageRemoved(_)
             | Subject::TaskRemoved(_) => None,

@@ -12,6 +12,7 @@ mod downloads;
 mod draining;
 mod estimates;
 mod events;
+mod exports;
 mod finding;
 mod imports;
 mod isos;
@@ -133,6 +134,13 @@ scenarios! {
         a_wait_ends_with_the_change,
         another_control_plane_follows_it,
         waiting_tasks_have_events_when_the_queue_is_reordered,
+    }
+    exports {
+        an_image_is_exported_once_and_downloaded,
+        what_forbids_an_export_says_so,
+        exports_are_removed_on_request_in_time_and_with_their_image,
+        a_scan_knows_exports_and_a_storage_with_some_stays,
+        a_destination_has_its_secrets_until_the_task_ends,
     }
     finding {
         every_list_agrees_with_a_model,

@@ -29,7 +29,7 @@ use crate::support::{World, database, digest, failure, lease, name, settings, si
 /// The size of every stored image in these tests, in bytes.
 const SIZE: u64 = 5 << 20;
 
-fn object(world: &World, key: &str, bytes: u64) -> ScannedObject {
+pub(crate) fn object(world: &World, key: &str, bytes: u64) -> ScannedObject {
     let old = world.environment.now().timestamp_millis() - 2 * 1000 * GRACE_S;
     ScannedObject { key: key.to_owned(), size: bytes, modified_ms: Some(u64::try_from(old).unwrap()) }
 }
@@ -52,7 +52,7 @@ async fn report(world: &World, work: &Assignment, objects: Vec<ScannedObject>) -
     world.agent.control.scanned(report).await.unwrap()
 }
 
-async fn scan(world: &World, objects: Vec<ScannedObject>) -> ScanView {
+pub(crate) async fn scan(world: &World, objects: Vec<ScannedObject>) -> ScanView {
     let work = start(world, false).await;
     report(world, &work, objects).await;
     world.agent.finish(&work, Outcome::StorageScanned).await.unwrap();
@@ -78,7 +78,7 @@ async fn objects(world: &World) -> BTreeMap<String, ObjectView> {
     }
 }
 
-async fn class(world: &World, key: &str) -> Option<ObjectClass> {
+pub(crate) async fn class(world: &World, key: &str) -> Option<ObjectClass> {
     objects(world).await.get(key).map(|object| object.class)
 }
 

@@ -401,6 +401,7 @@ pub(crate) async fn places_that_nothing_refers_to_are_deleted(world: World) {
         sharing_enabled: true,
         iso_enabled: true,
         import_enabled: true,
+        export_enabled: true,
         default_image_limit: None,
         default_image_bytes_limit: None,
         coalesce: imprint_domain::coalesce::CoalescePolicy::default(),

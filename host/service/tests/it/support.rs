@@ -165,6 +165,7 @@ impl World {
             sharing_enabled: true,
             iso_enabled: true,
             import_enabled: true,
+            export_enabled: true,
             default_image_limit: None,
             default_image_bytes_limit: None,
             coalesce: CoalescePolicy::default(),
@@ -426,6 +427,7 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
                 label: String::new(),
             },
         }),
+        AssignmentKind::ExportImage(_) => crate::exports::exported(),
         AssignmentKind::TestStorage(_) => Outcome::StorageTested(StorageTest::default()),
         AssignmentKind::ScanStorage(_) => Outcome::StorageScanned,
         AssignmentKind::DeleteImage(_)

@@ -4,12 +4,24 @@ use std::collections::BTreeMap;
 
 use imprint_domain::{
     id::{ImageId, InstanceId, StorageId},
+    image::ImageStatus,
     storage_scan::ImageReference,
 };
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, sea_query::SelectStatement,
+};
 
 use super::row;
 use crate::{Conn, StoreError, codec, instance};
+
+/// Selects the ids of the images that are not being removed.
+pub(crate) fn ids_that_stay() -> SelectStatement {
+    row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .filter(row::Column::Status.ne(ImageStatus::Deleting.as_str()))
+        .into_query()
+}
 
 /// Reads the images of a storage whose file has one of those keys, as scans compare them.
 ///

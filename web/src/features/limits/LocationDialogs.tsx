@@ -27,6 +27,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
   const [sharing, setSharing] = useState(location.sharing_enabled)
   const [isos, setIsos] = useState(location.iso_enabled)
   const [imports, setImports] = useState(typedImports(location))
+  const [exporting, setExporting] = useState(location.export_enabled)
   const [merged, setMerged] = useState(location.coalesce_before_capture)
   const [limits, setLimits] = useState(
     typedLimits(location.default_image_limit, location.default_image_bytes_limit),
@@ -51,6 +52,7 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
       sharing_enabled: sharing,
       iso_enabled: isos,
       ...imported,
+      export_enabled: exporting,
       coalesce_before_capture: merged,
       default_image_limit: parsed.images,
       default_image_bytes_limit: parsed.bytes,
@@ -93,6 +95,12 @@ export function EditLocationDialog({ location, onClose }: LocationDialogProps) {
         values={imports}
         onChange={(patch) => setImports((old) => ({ ...old, ...patch }))}
         submitted={submitted}
+      />
+      <Checkbox
+        label="Customers export their images"
+        help="Without it no export is made. Those that there are can be downloaded until their time is over."
+        isSelected={exporting}
+        onChange={setExporting}
       />
       <Checkbox
         label="Merge the layers of a disk before its image is created"

@@ -42,6 +42,12 @@ const KINDS: Record<TaskKind, KindLabels> = {
     failed: 'Moving the image failed',
     steps: ['queued', 'preparing', 'copying', 'finalizing'],
   },
+  'image.export': {
+    title: 'Export image',
+    done: 'Image exported',
+    failed: 'Exporting the image failed',
+    steps: ['queued', 'preparing', 'copying', 'finalizing'],
+  },
   'object.delete': {
     title: 'Remove old file',
     done: 'Old file removed',

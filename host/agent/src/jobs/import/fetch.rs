@@ -7,7 +7,7 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use imprint_agent_protocol::{ImportAssignment, SecretsRequest, secret_name};
-use imprint_data_path::{FileSink, LocalFile, PackedAs, Progress, detect};
+use imprint_data_path::{FileSink, PackedAs, Progress, detect};
 use imprint_domain::{
     secret::{SecretText, Secrets},
     size::ByteSize,
@@ -15,7 +15,7 @@ use imprint_domain::{
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 use imprint_http_client::{HttpError, HttpOptions, HttpSource, Retries, WholeObject, http};
-use imprint_ports::{BlockSink, BlockSource};
+use imprint_ports::{BlockSink, BlockSource, LocalFile};
 
 use super::{
     Source, largest_file, note_received, open_local, other_size,

@@ -18,6 +18,7 @@ impl From<service::EventView> for event::Event {
             instance: None,
             storage: None,
             iso: None,
+            export: None,
         };
         match view.subject {
             Subject::Image(image) => {
@@ -45,6 +46,10 @@ impl From<service::EventView> for event::Event {
                 event.iso = Some(event::Subject::Present(Box::new((*iso).into())));
             }
             Subject::IsoRemoved(id) => event.iso = Some(event::Subject::gone(id)),
+            Subject::Export(export) => {
+                event.export = Some(event::Subject::Present(Box::new((*export).into())));
+            }
+            Subject::ExportRemoved(id) => event.export = Some(event::Subject::gone(id)),
             Subject::TaskRemoved(id) => event.task = Some(event::Subject::gone(id)),
         }
         event

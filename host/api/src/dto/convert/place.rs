@@ -16,6 +16,7 @@ impl From<service::LocationView> for location::Location {
             import_enabled: view.import.enabled,
             import_profile: view.import.profile,
             import_limit_bytes: view.import.largest_disk.bytes(),
+            export_enabled: view.export_enabled,
             capture_format: view.capture_format,
             limits: view.limits.into(),
         }
@@ -30,6 +31,7 @@ impl From<service::LocationView> for location::AdminLocation {
             images_enabled: view.images_enabled,
             sharing_enabled: view.sharing_enabled,
             iso_enabled: view.iso_enabled,
+            export_enabled: view.export_enabled,
             default_image_limit: view.default_image_limit,
             default_image_bytes_limit: view.default_image_bytes_limit.map(ByteSize::bytes),
             coalesce_before_capture: view.coalesce_before_capture,

@@ -62,6 +62,7 @@ pub(crate) async fn admin_location_create(
         sharing_enabled: body.value.sharing_enabled,
         iso_enabled: body.value.iso_enabled,
         import_enabled: body.value.import_enabled,
+        export_enabled: body.value.export_enabled,
         default_image_limit: body.value.default_image_limit.map(limit).transpose()?,
         default_image_bytes_limit: body.value.default_image_bytes_limit.map(bytes_limit).transpose()?,
         coalesce: CoalescePolicy {
@@ -92,6 +93,7 @@ pub(crate) async fn admin_location_update(
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
         iso_enabled: body.value.iso_enabled,
+        export_enabled: body.value.export_enabled,
         default_image_limit: changed(body.value.default_image_limit, limit)?,
         default_image_bytes_limit: changed(body.value.default_image_bytes_limit, bytes_limit)?,
         coalesce_before_capture: body.value.coalesce_before_capture,

@@ -115,6 +115,9 @@ pub(crate) struct LocationSetArgs {
     /// Whether customers may mount ISOs there
     #[arg(long, value_name = "BOOL")]
     pub(crate) iso_enabled: Option<bool>,
+    /// Whether customers may export their images there
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) export_enabled: Option<bool>,
     /// Most images of an account without a limit of its own there; `none` for no limit
     #[arg(long, value_name = "NUMBER")]
     pub(crate) image_limit: Option<Limit<u32>>,

@@ -11,7 +11,7 @@ use imprint_domain::{
     time::Timestamp,
 };
 use imprint_store::{
-    Conn,
+    Conn, export,
     image::{self, ImageRecord},
     iso, storage, storage_scan,
     storage_scan::ObjectRecord,
@@ -70,10 +70,12 @@ async fn spare_busy(conn: &Conn<'_>, records: &mut [ObjectRecord], since: Timest
     Ok(())
 }
 
-/// Returns the keys that tasks of a storage refer to which are not over, and those of ISOs.
+/// Returns the keys that tasks of a storage refer to which are not over, and those of ISOs and
+/// exports.
 pub(super) async fn keys_in_use(conn: &Conn<'_>, id: StorageId) -> Result<BTreeSet<String>, Error> {
     let mut keys = keys_of_tasks(conn, id).await?;
     keys.extend(iso::keys_of_storage(conn, id).await.db()?);
+    keys.extend(export::keys_of_storage(conn, id).await.db()?);
     Ok(keys)
 }
 
@@ -92,7 +94,9 @@ async fn keys_of_tasks(conn: &Conn<'_>, id: StorageId) -> Result<BTreeSet<String
             TaskPayload::StorageTest(subject) if subject.storage_id == Some(id) => {
                 keys.insert(format!("{TEST_PREFIX}{}", task_id.uuid()));
             }
-            TaskPayload::Plain
+            // Its key is in the row of the export.
+            TaskPayload::Export { .. }
+            | TaskPayload::Plain
             | TaskPayload::Capture { .. }
             | TaskPayload::Import { .. }
             | TaskPayload::Deploy { .. }
