@@ -8,6 +8,7 @@ pub(crate) mod copy;
 pub(crate) mod deploy;
 pub(crate) mod devices;
 pub(crate) mod image;
+pub(crate) mod inside;
 pub(crate) mod iso;
 pub(crate) mod job;
 mod layers;

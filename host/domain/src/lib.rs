@@ -18,6 +18,7 @@ pub mod error;
 pub mod error_chain;
 pub mod estimate;
 pub mod event;
+pub mod findings;
 pub mod hypervisor;
 pub mod id;
 pub mod image;
