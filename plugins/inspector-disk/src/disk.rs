@@ -28,6 +28,8 @@ const MAX_LOOKED: usize = 16;
 const MAX_VOLUMES: usize = 256;
 /// The types of partitions of BSDs in an MBR.
 const BSD: [&str; 3] = ["0xa5", "0xa6", "0xa9"];
+/// The kinds whose boot sector has the mark of a partition table.
+const BOOT_SECTORS: [&str; 4] = ["vfat", "ntfs", "exfat", "bitlocker"];
 /// The bytes at the start of the disk that the table is in.
 const HEAD: usize = 512;
 
@@ -70,29 +72,33 @@ pub(crate) fn inspect(host: &dyn InspectorHost, blob: Box<dyn Blob>, skip: &[u64
 
 impl Inspection<'_> {
     /// Looks at the disk: a file system without a table, or a table and its parts. The image of an
-    /// optical disc may be both.
+    /// optical disc may be both. Of other file systems only those count beside a table whose boot
+    /// sector looks like one: what is left of an earlier use of the disk does not.
     fn whole(&mut self, head: &[u8]) {
-        let volume = self.recognise(&self.disk.clone(), None);
-        let fills_disk =
-            volume.as_ref().is_some_and(|volume| !matches!(volume.content, Content::Disc { .. }));
-        let table = if fills_disk { Table::default() } else { self.table(head) };
+        let disk = self.disk.clone();
+        let volume = self.recognise(&disk, None);
+        disk.allow(FOR_TABLE.0, FOR_TABLE.1);
+        let table = table::read(&disk, head);
         let divided = table.scheme != Scheme::None;
-        self.findings.medium = match &volume {
-            Some(Volume { content: Content::Disc { .. }, .. }) if divided => Medium::Hybrid,
-            Some(Volume { content: Content::Disc { .. }, .. }) => Medium::Optical,
-            Some(_) | None => Medium::Disk,
+        let is_disc = volume.as_ref().is_some_and(|volume| matches!(volume.content, Content::Disc { .. }));
+        self.findings.medium = match (is_disc, divided) {
+            (true, true) => Medium::Hybrid,
+            (true, false) => Medium::Optical,
+            (false, _) => Medium::Disk,
         };
-        if let Some(volume) = volume {
-            self.volume(volume, &self.disk.clone(), None);
+        let fills_disk = |volume: &Volume| !divided || BOOT_SECTORS.contains(&volume.found.kind.as_str());
+        match volume {
+            Some(volume) if !is_disc && fills_disk(&volume) => self.volume(volume, &disk, None),
+            Some(volume) if is_disc => {
+                self.volume(volume, &disk, None);
+                self.table(table);
+            }
+            Some(_) | None => self.table(table),
         }
-        self.parts(&table);
-        self.findings.scheme = table.scheme;
-        self.findings.partitions = table.partitions;
     }
 
-    fn table(&mut self, head: &[u8]) -> Table {
-        self.disk.allow(FOR_TABLE.0, FOR_TABLE.1);
-        let mut table = table::read(&self.disk, head);
+    /// Takes a partition table into the findings, and looks at its parts.
+    fn table(&mut self, mut table: Table) {
         if let Some(error) = table.unread.take() {
             self.incomplete = true;
             self.unread(0, "partition-table", error);
@@ -101,15 +107,15 @@ impl Inspection<'_> {
             table.partitions.iter().any(|partition| partition.bootable || partition.kind == BIOS_BOOT);
         match table.boot_code {
             BootCode::None => {}
-            BootCode::Grub => self.bios = true,
+            BootCode::Grub => {
+                self.bios = true;
+                self.findings.boot_loaders.push("grub".to_owned());
+            }
             BootCode::Syslinux | BootCode::Windows | BootCode::Other => self.bios |= starts,
         }
-        let loader = match table.boot_code {
-            BootCode::Grub => Some("grub"),
-            BootCode::None | BootCode::Syslinux | BootCode::Windows | BootCode::Other => None,
-        };
-        self.findings.boot_loaders.extend(loader.map(str::to_owned));
-        table
+        self.parts(&table);
+        self.findings.scheme = table.scheme;
+        self.findings.partitions = table.partitions;
     }
 
     /// Looks at each partition.

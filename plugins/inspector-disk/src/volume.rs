@@ -70,8 +70,8 @@ pub(crate) fn recognise(window: &Window) -> Result<Option<Volume>> {
         .or_else(|| xfs::recognise(window, &head))
         .or_else(|| ntfs::recognise(&head))
         .or_else(|| fat::recognise(window, &head))
-        .or_else(|| iso::recognise(window, &head))
         .or_else(|| ext::recognise(window, &head))
+        .or_else(|| iso::recognise(window, &head))
         .or_else(|| btrfs::recognise(&head))
         .or_else(|| marks::other(window, &head));
     Ok(recognised.map(|mut volume| {

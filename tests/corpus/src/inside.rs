@@ -35,7 +35,16 @@ pub struct Case {
 
 const CORRUPT: Look = Look::Reported(&["inspect.corrupt"]);
 const BUDGET: Look = Look::Reported(&["inspect.budget"]);
+/// Only the sandbox ends it: its reader goes in a circle without reading from the disk.
+const SANDBOX: Look = Look::Reported(&["plugin.cpu-limit"]);
 const ANY: Look = Look::Reported(&["inspect.corrupt", "inspect.budget", "inspect.unsupported", "plugin."]);
+
+impl Case {
+    /// Returns whether a look ends without the limits of a sandbox.
+    pub fn ends_natively(&self) -> bool {
+        self.expected != SANDBOX
+    }
+}
 
 fn case(id: &'static str, what: &'static str, disk: &Bytes, expected: Look) -> Case {
     Case { id, what, disk: disk.clone(), expected }
@@ -125,14 +134,14 @@ fn ext_cases() -> Vec<Case> {
             CORRUPT,
         ),
         case("in-ext-no-groups", "groups of no blocks", &with(&|e| e.superblock32(0x20, 0)), CORRUPT),
-        case("in-ext-many-groups", "groups of one block", &with(&|e| e.superblock32(0x20, 1)), ANY),
+        case("in-ext-many-groups", "groups of one block", &with(&|e| e.superblock32(0x20, 1)), Look::Bounded),
         case("in-ext-no-inodes", "groups without inodes", &with(&|e| e.superblock32(0x28, 0)), ANY),
         case("in-ext-inode-size", "inodes of no bytes", &with(&|e| e.superblock16(0x58, 0)), ANY),
         case(
             "in-ext-tree-circle",
             "a tree of extents that leads to itself",
             &with(&|e| e.tree_circle()),
-            ANY,
+            SANDBOX,
         ),
         case(
             "in-ext-folder-circle",

@@ -134,6 +134,9 @@ impl Layout {
         while level <= MAX_DEPTH {
             let node = window.bytes((start + block.min(length)) * self.block, to_usize(self.block))?;
             let count = usize::from(be16(&node, 6));
+            if u32::from(be16(&node, 4)) != level {
+                break;
+            }
             if level == 0 {
                 let record = head + count.saturating_sub(1) * 8;
                 let (first, free) = (u64::from(be32(&node, record)), u64::from(be32(&node, record + 4)));

@@ -1,6 +1,6 @@
 //! Hostile insides, and the suite of the SDK.
 
-use imprint_corpus::inside::{Ext, Fat, Gpt, Look, Xfs, cases};
+use imprint_corpus::inside::{Case, Ext, Fat, Gpt, Look, Xfs, cases};
 use imprint_plugin_sdk::{
     inspector::{Findings, Inspector as _},
     mock::{MemBlob, MockHost},
@@ -15,7 +15,7 @@ fn look(bytes: Vec<u8>) -> Findings {
 
 #[test]
 fn every_hostile_inside_is_reported_or_bounded() {
-    for case in cases() {
+    for case in cases().into_iter().filter(Case::ends_natively) {
         let found = look(case.disk.to_vec());
         let codes: Vec<_> = found.unread.iter().map(|unread| unread.code.as_str()).collect();
         let right = match case.expected {

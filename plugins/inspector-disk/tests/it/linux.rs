@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use imprint_plugin_sdk::inspector::{Family, Findings, Presence, Scheme};
 
-use crate::support::{arg, findings, linux, only, run, run_with, sparse};
+use crate::support::{arg, findings, linux, only, run, sparse};
 
 /// What every disk with the small Linux has to be found to have.
 fn is_debian(found: &Findings) {
@@ -150,18 +150,4 @@ fn btrfs_is_recognised() {
     assert_eq!(found.cloud_init, Presence::Unknown);
     let [unread] = &found.unread[..] else { panic!("{found:#?}") };
     assert_eq!((unread.what.as_str(), unread.code.as_str()), ("btrfs", "inspect.unsupported"));
-}
-
-/// A captured disk was not unmounted: what is in the journal counts.
-#[test]
-fn a_file_system_that_was_not_unmounted_is_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = sparse(folder.path().join("disk"), 64 << 20);
-    run("mke2fs", &["-q", "-F", "-t", "ext4", "-d", arg(&linux(folder.path())), arg(&disk)]);
-    run_with(
-        "debugfs",
-        &["-w", "-f", "-", arg(&disk)],
-        "journal_open\njournal_close\nfeature needs_recovery\n",
-    );
-    is_debian(&findings(&disk));
 }

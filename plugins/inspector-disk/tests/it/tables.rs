@@ -77,7 +77,7 @@ fn an_mbr_with_logical_partitions_is_read() {
     run("mke2fs", &["-q", "-F", "-t", "ext4", "-d", arg(&linux(folder.path())), arg(&root)]);
     copy_into(&disk, 1 << 20, &root);
     let swap = sparse(folder.path().join("swap"), 20 << 20);
-    run("mkswap", &["-q", "-L", "swap0", arg(&swap)]);
+    run("mkswap", &["-L", "swap0", arg(&swap)]);
     copy_into(&disk, 135_168 * 512, &swap);
     let found = findings(&disk);
     assert_eq!(found.unread, []);
