@@ -157,10 +157,10 @@ fn damaged<I: Inspector>(sample: &Sample) -> Option<String> {
         let mut random = Random(seed + 1);
         let mut bytes = sample.bytes.clone();
         for _ in 0..8 {
-            let span = if random.byte() % 4 == 0 { bytes.len() } else { bytes.len().min(1 << 18) };
+            let span = if random.byte().is_multiple_of(4) { bytes.len() } else { bytes.len().min(1 << 18) };
             let at = random.below(span);
             if let Some(byte) = bytes.get_mut(at) {
-                *byte = if random.byte() % 3 == 0 { 0xff } else { random.byte() };
+                *byte = if random.byte().is_multiple_of(3) { 0xff } else { random.byte() };
             }
         }
         check(&look::<I>(MemBlob::new(bytes), &[])).map(|failure| format!("seed {seed}: {failure}"))

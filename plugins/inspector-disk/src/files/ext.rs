@@ -38,9 +38,10 @@ fn failure(error: &Ext4Error) -> Error {
     if let Ext4Error::Io(cause) = error {
         return cause.downcast_ref::<Error>().cloned().unwrap_or_else(|| corrupt(cause.to_string()));
     }
-    match error {
-        Ext4Error::Incompatible(_) | Ext4Error::Encrypted => unsupported(error.to_string()),
-        _ => corrupt(error.to_string()),
+    if matches!(error, Ext4Error::Incompatible(_) | Ext4Error::Encrypted) {
+        unsupported(error.to_string())
+    } else {
+        corrupt(error.to_string())
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) fn look(asked: &mut Asked<'_>) {
 fn read_release(text: &[u8]) -> System {
     let text = String::from_utf8_lossy(text);
     let value = |wanted: &str| {
-        let values = text.lines().filter_map(|line| line.trim().split_once('='));
-        let last = values.filter(|(key, _)| *key == wanted).last()?;
+        let mut values = text.lines().filter_map(|line| line.trim().split_once('='));
+        let last = values.rfind(|(key, _)| *key == wanted)?;
         clean(&last.1.trim().trim_matches(['"', '\'']).replace('\\', ""))
     };
     let distribution = value("ID");
