@@ -46,7 +46,7 @@
 //!   can.
 //! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] has its
 //!   counters, a cancellation token stops it.
-//! - [`logical_source`]: the bytes that a guest sees, for whoever looks into a disk.
+//! - [`logical_source`]: the bytes that a guest sees, for looking into a disk.
 //! - [`DiskDigest`]: the one digest definition. [`digest()`], [`compare`], [`check`], [`detect`],
 //!   [`confirm_format`], [`refuse_foreign`].
 //! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` as
@@ -83,7 +83,6 @@ pub use disk::{
     declared_digest::check_declared_digest,
     detect::{confirm_format, detect, refuse_foreign},
     granted::GrantedFiles,
-    logical::logical_source,
     options::OpenOptions,
     reader::DiskReader,
     resolve::{DenyReferences, Resolved, Resolver},
@@ -98,7 +97,7 @@ pub use transfer::{
     compare::Comparison,
     options::{Backend, WriteOptions},
     progress::{Phase, Progress, ProgressSnapshot},
-    read::{compare, digest},
+    read::{compare, digest, logical_source},
     write::{
         Copied, Written,
         clone::{Cloned, clone_image},

@@ -1,8 +1,8 @@
 //! What is inside of a disk, as an inspector read it from the disk's own metadata (X5).
 //!
 //! Everything here comes from the disk, which may be forged: it decides defaults and advice, and
-//! whether a rule asks a question, but nothing that gives access. All sizes and offsets are bytes of
-//! the disk that the guest sees. Findings are stored as JSON with the image.
+//! whether a rule asks a question, but nothing that gives access. All sizes and offsets are bytes
+//! of the disk that the guest sees. Findings are stored as JSON with the image.
 
 use serde::{Deserialize, Serialize};
 
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_nothing_tells_of_answers_no_question() {
+    fn an_unknown_system_answers_no_question() {
         assert_eq!(findings(OsFamily::Unknown).declared_os(), None);
         assert_eq!(findings(OsFamily::Bsd).declared_os(), Some(DeclaredOs::Other));
         assert_eq!(findings(OsFamily::Windows).os_type(), Some(OsType::Windows));

@@ -1,13 +1,13 @@
-//! The ports: what the host asks of a storage, a disk format, a hypervisor and an inspector, and the
-//! bytes that pass between them.
+//! The ports: what the host asks of a storage, a disk format, a hypervisor and an inspector, and
+//! the bytes that pass between them.
 //!
 //! The traits are between those who implement them and those who use them, so that neither builds
 //! the other: `plugin-runtime` implements [`DiskFormat`], [`StorageBackend`], [`Driver`] and
 //! [`DiskInspector`] over components, `data-path` moves disks through them, and `agent` calls them.
 //!
-//! - [`DiskFormat`], [`StorageBackend`], [`Driver`], [`DiskInspector`]: the four ports. Their types mirror `wit/`
-//!   (0.1). Whatever comes through a port is untrusted until the caller has validated it; the
-//!   traits say what is asked, not that the answer is right.
+//! - [`DiskFormat`], [`StorageBackend`], [`Driver`], [`DiskInspector`]: the four ports. Their types
+//!   mirror `wit/` (0.1). Whatever comes through a port is untrusted until the caller has validated
+//!   it; the traits say what is asked, not that the answer is right.
 //! - [`PortError`]: how a call through a port fails.
 //! - [`BlockSource`], [`BlockSink`]: random-access bytes to read from and to write to.
 //! - [`durable`], [`openat`]: files below a granted directory, which the data path and the

@@ -44,7 +44,8 @@ pub(crate) fn text(bytes: &[u8], at: usize, length: usize) -> Option<String> {
     clean(&String::from_utf8_lossy(field))
 }
 
-/// Returns the text in a field of UTF-16 code units, up to its first zero; `None` where it is empty.
+/// Returns the text in a field of UTF-16 code units, up to its first zero; `None` where it is
+/// empty.
 pub(crate) fn utf16(field: &[u8]) -> Option<String> {
     let units: Vec<u16> =
         field.chunks_exact(2).map(|unit| le16(unit, 0)).take_while(|unit| *unit != 0).collect();

@@ -3,8 +3,8 @@
 //!
 //! Every step is one of these: [`table`] divides the disk, [`volume`] recognises what fills a part
 //! of it and reads the superblock, [`files`] are the files in it, and [`look`] asks them questions.
-//! Superblocks and tables are read by code of ours with a bound on every number; the files of ext and
-//! FAT by crates, those of NTFS and XFS and the hives of Windows' registry by readers of ours.
+//! Superblocks and tables are read by code of ours with a bound on every number; the files of ext
+//! and FAT by crates, those of NTFS and XFS and the hives of Windows' registry by readers of ours.
 //!
 //! The disk may be forged: every read counts against the budget of the file system that it is for
 //! ([`imprint_plugin_sdk::inspector::Bounded`]), so that what leads in a circle ends, and what

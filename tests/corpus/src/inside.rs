@@ -36,7 +36,7 @@ pub struct Case {
 const CORRUPT: Look = Look::Reported(&["inspect.corrupt"]);
 const BUDGET: Look = Look::Reported(&["inspect.budget"]);
 /// Only the sandbox ends it: its reader goes in a circle without reading from the disk.
-const SANDBOX: Look = Look::Reported(&["plugin.cpu-limit"]);
+const SANDBOX: Look = Look::Reported(&["plugin.memory-limit", "plugin.cpu-limit"]);
 const ANY: Look = Look::Reported(&["inspect.corrupt", "inspect.budget", "inspect.unsupported", "plugin."]);
 
 impl Case {
@@ -259,7 +259,7 @@ fn other_file_systems() -> Vec<Case> {
     vec![
         case(
             "in-fat-circle",
-            "a folder whose clusters lead in a circle",
+            "a folder with clusters that lead in a circle",
             &Fat::new().circle().disk(),
             BUDGET,
         ),

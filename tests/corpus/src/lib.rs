@@ -181,7 +181,7 @@ pub fn table() -> String {
 fn inside_table() -> String {
     let mut text = String::from(
         "\n## Hostile insides\n\n\
-         The disks below are valid raw images. What is in them is hostile to whoever looks inside: the shipped inspector is given\n\
+         The disks below are valid raw images. What is in them is hostile to a program that looks inside: the shipped inspector is given\n\
          each of them in its sandbox (`host/plugin-runtime/tests/it/inspector.rs`) and natively (`plugins/inspector-disk/tests`), within\n\
          2 s of processor time and 64 MiB. *Reported* means that the look succeeds, and that what could not be read has a code that\n\
          begins as shown; *bounded* means that it succeeds, and that there is nothing that has to be reported.\n\n\

@@ -89,8 +89,8 @@ pub fn read<F: Format>(input: &[u8]) {
     }
 }
 
-/// Looks inside of a packed disk with an inspector, as the host would: findings within the bounds of
-/// the contract, or an error.
+/// Looks inside of a packed disk with an inspector, as the host would: findings within the bounds
+/// of the contract, or an error.
 pub fn inspect<I: Inspector>(input: &[u8]) {
     let blob = Sparse { bytes: Bytes::unpack(input), read: std::cell::Cell::new(0) };
     let size = blob.size();

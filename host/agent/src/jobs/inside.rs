@@ -1,7 +1,8 @@
 //! A look inside of an image's disk (X5): what system it has, and what is installed in it.
 //!
-//! A job that has written or read an image opens its disk ([`crate::jobs::copy::open_image`] for what
-//! a storage has) and calls [`look`]. Findings are advice: a disk that cannot be looked into fails no job.
+//! A job that has written or read an image opens its disk ([`crate::jobs::copy::open_image`] for
+//! what a storage has) and calls [`look`]. Findings are advice: a disk that cannot be looked into
+//! fails no job.
 
 use std::sync::Arc;
 

@@ -1,29 +1,11 @@
-//! The bytes that a guest sees, as a source: for whoever looks into a disk instead of moving it.
+//! The bytes that a guest sees, as a source: for looking into a disk instead of moving it.
 
 use std::{io, sync::Arc};
 
 use imprint_ports::{BlockSource, PortError};
 
 use super::virtual_disk::Disk;
-use crate::{error::EngineError, transfer::options::WriteOptions};
-
-/// Returns the bytes of a disk as a source, whatever its format: holes and zeroes read as zeroes,
-/// layers are resolved, encoded units are decoded, in a process of their own where
-/// [`Backend::process`](crate::Backend::process) is used. Uses the options `cancel` and `backend`.
-/// Memory: at most 8 MiB and one decoded unit; whoever reads keeps what it needs again.
-///
-/// The source ends its process when it is dropped.
-///
-/// # Errors
-///
-/// A mover that cannot be started.
-pub async fn logical_source(
-    disk: &Arc<Disk>,
-    options: &WriteOptions,
-) -> Result<Arc<dyn BlockSource>, EngineError> {
-    let context = options.context(&options.cancel);
-    options.backend.0.open(disk, &context).await
-}
+use crate::error::EngineError;
 
 /// The bytes of a disk, read by the calling thread.
 pub(crate) struct LogicalSource(pub(crate) Arc<Disk>);

@@ -91,8 +91,8 @@ pub(super) enum OperationKind {
     Read,
 }
 
-/// A command: the calls of [`crate::transfer::backend::Transfer`], `Run` for operations of one step,
-/// and `Read` for those that read here and there.
+/// A command: the calls of [`crate::transfer::backend::Transfer`], `Run` for operations of one
+/// step, and `Read` for those that read here and there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     Start(Pass),

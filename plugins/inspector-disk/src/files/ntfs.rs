@@ -1,7 +1,8 @@
-//! The files of NTFS: records, their attributes, folders as trees of names, and what the file system
-//! says of itself in files of its own (the label, the map of clusters in use). The log is not
-//! replayed.
+//! The files of NTFS: records, their attributes, folders as trees of names, and what the file
+//! system says of itself in files of its own (the label, the map of clusters in use). The log is
+//! not replayed.
 
+mod content;
 mod folder;
 mod record;
 mod stream;

@@ -80,8 +80,8 @@ fn partition(number: u32, entry: &Entry, start: u64) -> Partition {
     }
 }
 
-/// Follows the chain of tables in an extended partition: each has one logical partition, relative to
-/// itself, and the next table, relative to the extended partition.
+/// Follows the chain of tables in an extended partition: each has one logical partition, relative
+/// to itself, and the next table, relative to the extended partition.
 fn chain(disk: &Window, first: u64, found: &mut Vec<Partition>) -> Result<()> {
     let mut at = first;
     let mut seen = BTreeSet::new();

@@ -117,8 +117,8 @@ impl Layout {
     }
 }
 
-/// Returns of each entry in a piece of the table whether its cluster is in use. A bad cluster counts
-/// as one.
+/// Returns of each entry in a piece of the table whether its cluster is in use. A bad cluster
+/// counts as one.
 fn taken(piece: &[u8], bits: u64) -> Vec<bool> {
     match bits {
         32 => piece.chunks_exact(4).map(|entry| le32(entry, 0) & 0x0fff_ffff != 0).collect(),

@@ -1,6 +1,6 @@
-//! An inspector that misbehaves in the way that a disk names: one that begins with `INSIDE:mode` and
-//! a line end. Modes that begin with `in-` fail in two file systems, at 4096 and 8192, one after the
-//! other.
+//! An inspector that misbehaves in the way that a disk names: one that begins with `INSIDE:mode`
+//! and a line end. Modes that begin with `in-` fail in two file systems, at 4096 and 8192, one
+//! after the other.
 
 use std::hint::black_box;
 

@@ -1,8 +1,8 @@
 //! Folders: trees of names. A search goes down by the order of the names.
 //!
-//! Names are in the order of their upper-case spelling, by a table of the file system. The names that
-//! are looked for are ASCII, and no table makes another character an ASCII letter, so that the order
-//! of an ASCII name among others does not depend on it.
+//! Names are in the order of their upper-case spelling, by a table of the file system. The names
+//! that are looked for are ASCII, and no table makes another character an ASCII letter, so that the
+//! order of an ASCII name among others does not depend on it.
 
 use std::cmp::Ordering;
 
