@@ -109,6 +109,22 @@ pub mod hypervisor {
     });
 }
 
+pub mod inspector {
+    //! World `inspector-plugin`.
+    wit_bindgen::generate!({
+        path: ["wit/types", "wit/host", "wit/plugin", "wit/inspector"],
+        world: "imprint:inspector/inspector-plugin",
+        pub_export_macro: true,
+        with: {
+            "imprint:types/types@0.1.0": crate::bindings::host::imprint::types::types,
+            "imprint:host/log@0.1.1": crate::bindings::host::imprint::host::log,
+            "imprint:host/config@0.1.1": crate::bindings::host::imprint::host::config,
+            "imprint:host/task@0.1.1": crate::bindings::host::imprint::host::task,
+            "imprint:host/blobs@0.1.1": crate::bindings::host::imprint::host::blobs,
+        },
+    });
+}
+
 pub mod admin {
     //! The optional interface of every kind of plugin.
     wit_bindgen::generate!({

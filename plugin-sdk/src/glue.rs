@@ -5,6 +5,7 @@ pub mod devices;
 pub mod format;
 mod host;
 pub mod hypervisor;
+pub mod inspector;
 mod numbers;
 pub mod reclaim;
 mod shapes;
@@ -21,6 +22,8 @@ pub const fn storage_is_exported<T: crate::storage::Storage>() {}
 pub const fn streaming_is_exported<T: crate::storage::StreamStorage>() {}
 /// Lets a native build see that the type is used.
 pub const fn hypervisor_is_exported<T: crate::hypervisor::Hypervisor>() {}
+/// Lets a native build see that the type is used.
+pub const fn inspector_is_exported<T: crate::inspector::Inspector>() {}
 /// Lets a native build see that the type is used.
 pub const fn devices_are_exported<T: crate::hypervisor::Devices>() {}
 /// Lets a native build see that the type is used.

@@ -368,6 +368,10 @@ impl<T: Config + Dirs + Task + Tcp> TcpStorageHost for T {}
 pub trait StreamHost: StorageHost + Files {}
 impl<T: StorageHost + Files> StreamHost for T {}
 
+/// What an inspector gets besides the disk.
+pub trait InspectorHost: Config + Task {}
+impl<T: Config + Task> InspectorHost for T {}
+
 /// What a hypervisor plugin gets.
 pub trait HypervisorHost: Config + Channels + Journal + Task {}
 impl<T: Config + Channels + Journal + Task> HypervisorHost for T {}

@@ -3,7 +3,8 @@
 //! A plugin does not touch bulk bytes (except those of storages that nothing else can read): it
 //! answers where bytes are, how a disk maps to them, or which conversation makes a hypervisor stop
 //! a guest. Implement one of the traits ([`format::Format`], [`storage::Storage`],
-//! [`hypervisor::Hypervisor`]) and export it with the macro of the same kind. Everything that the
+//! [`hypervisor::Hypervisor`], [`inspector::Inspector`]) and export it with the macro of the same
+//! kind. Everything that the
 //! host offers comes in as a trait ([`host`]), so plugin logic is tested natively against
 //! [`mock::MockHost`].
 //!
@@ -77,6 +78,7 @@ pub mod glue;
 pub mod host;
 pub mod http;
 pub mod hypervisor;
+pub mod inspector;
 pub mod log;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod mock;
@@ -142,6 +144,20 @@ macro_rules! export_hypervisor {
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = $crate::glue::hypervisor_is_exported::<$plugin>();
+    };
+}
+
+/// Exports an [`inspector::Inspector`]: `export_inspector!(MyInspector);`
+#[macro_export]
+macro_rules! export_inspector {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Export = $crate::glue::inspector::Exported<$plugin>;
+    $crate::bindings::inspector::export!(Export with_types_in $crate::bindings::inspector);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::glue::inspector_is_exported::<$plugin>();
     };
 }
 

@@ -7,7 +7,7 @@ pub use crate::{
     error::{Error, ErrorClass, Result},
     host::{
         Blob, Channel, Channels, Config, Connection, Dirs, Files, Framing, Http, HttpStorageHost,
-        HypervisorHost, Journal, Replace, StorageHost, StreamHost, Task, Tcp, TcpStorageHost,
+        HypervisorHost, InspectorHost, Journal, Replace, StorageHost, StreamHost, Task, Tcp, TcpStorageHost,
     },
     types::{ByteRange, FileRef, Props, ReadLocator, props},
 };

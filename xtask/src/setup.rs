@@ -56,6 +56,10 @@ const TESTS: &[Need] = &[
     need("qemu-nbd", "qemu-utils"),
     need("e2fsck", "e2fsprogs"),
     need("mkfs.xfs", "xfsprogs"),
+    // File systems that are looked into: their programs make them, and nothing is mounted.
+    need("mkfs.btrfs", "btrfs-progs"),
+    need("mkntfs", "ntfs-3g"),
+    need("wimapply", "wimtools"),
     need("mount", "mount"),
     need("isoinfo", "genisoimage"),
     need("sqlite3", "sqlite3"),

@@ -10,6 +10,7 @@ pub(crate) mod devices;
 pub(crate) mod export;
 pub(crate) mod image;
 pub(crate) mod import;
+pub(crate) mod inside;
 pub(crate) mod iso;
 pub(crate) mod job;
 mod layers;

@@ -23,7 +23,9 @@ use imprint_domain::{
     id::{InstanceId, TaskId},
     task_error::TaskErrorCode,
 };
-use imprint_ports::{DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend};
+use imprint_ports::{
+    DiskFormat, DiskInspector, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend,
+};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
@@ -127,6 +129,11 @@ impl Machine {
     /// Returns every disk format.
     pub(crate) fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         self.ports.formats()
+    }
+
+    /// Returns the inspector of disks, if there is one.
+    pub(crate) fn inspector(&self) -> Option<Arc<dyn DiskInspector>> {
+        self.ports.inspector()
     }
 
     /// Returns the storage, after checking that its folder is the one that belongs to it. It is

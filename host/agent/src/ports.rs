@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use cap_std::fs::Dir;
 use imprint_agent_protocol::{StorageKindReport, StorageRef};
-use imprint_ports::{DiskFormat, Driver, PortError, Secrets, SettingFinding, StorageBackend, StorageMarker};
+use imprint_ports::{
+    DiskFormat, DiskInspector, Driver, PortError, Secrets, SettingFinding, StorageBackend, StorageMarker,
+};
 
 /// What a driver is granted on the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub trait Ports: Send + Sync {
     fn format(&self, name: &str) -> Option<Arc<dyn DiskFormat>>;
     /// Returns every disk format, for what is inside a wrapper such as an OVA.
     fn formats(&self) -> Vec<Arc<dyn DiskFormat>>;
+    /// Returns the inspector of disks; `None` if no plugin provides one.
+    fn inspector(&self) -> Option<Arc<dyn DiskInspector>>;
     /// Returns the folder that the plugin of an image storage is granted; `None` for a plugin that
     /// asks for none.
     ///

@@ -15,6 +15,7 @@ mod destination;
 mod digest;
 mod failure;
 mod image;
+mod inside;
 mod inspect;
 mod limits;
 mod map;

@@ -17,7 +17,8 @@ use imprint_plugin_runtime::{
     StorageGrants, Usage, manifest::Kind,
 };
 use imprint_ports::{
-    DiskFormat, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend, StorageMarker,
+    DiskFormat, DiskInspector, Driver, ErrorClass, PortError, Secrets, SettingFinding, StorageBackend,
+    StorageMarker,
 };
 
 use crate::embedded::PLUGINS;
@@ -57,7 +58,8 @@ impl PluginPorts {
         Self::with_folder(host, folders.more.as_deref()).await
     }
 
-    /// Loads the disk formats only; the shipped ones are compiled when they are needed. Compiled
+    /// Loads the disk formats and the inspectors only; the shipped ones are compiled when they are
+    /// needed. Compiled
     /// plugins are cached in the user's cache folder if it can be written.
     ///
     /// # Errors
@@ -72,7 +74,9 @@ impl PluginPorts {
             }
             started => started?,
         };
-        host.list_embedded_formats(&shipped("format-")).context("a shipped plugin cannot be loaded")?;
+        for kind in ["format-", "inspector-"] {
+            host.list_embedded(&shipped(kind)).context("a shipped plugin cannot be loaded")?;
+        }
         let ports = Self::with_folder(host, dir).await?;
         // The folder is named in the command itself: the plugin in it is the one to be used.
         match ports.quarantined().first() {
@@ -94,6 +98,11 @@ impl PluginPorts {
     /// Returns every disk format.
     pub(crate) fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         self.host.formats()
+    }
+
+    /// Returns every inspector of disks.
+    pub(crate) fn inspectors(&self) -> Vec<Arc<dyn DiskInspector>> {
+        self.host.inspectors()
     }
 
     /// Returns every plugin that is used.
@@ -194,6 +203,10 @@ impl Ports for PluginPorts {
 
     fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         self.host.formats()
+    }
+
+    fn inspector(&self) -> Option<Arc<dyn DiskInspector>> {
+        self.host.inspectors().into_iter().next()
     }
 
     fn storage_folder(&self, storage: &StorageRef) -> Result<Option<FolderPlace>, PortError> {

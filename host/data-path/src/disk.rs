@@ -6,6 +6,7 @@ pub(crate) mod declared_digest;
 pub(crate) mod detect;
 pub(crate) mod granted;
 mod layer;
+pub(crate) mod logical;
 mod open;
 pub(crate) mod options;
 pub(crate) mod reader;

@@ -47,6 +47,7 @@
 //!   can.
 //! - [`write_image`] and [`copy_image`] (without digests): the pipeline; [`Progress`] has its
 //!   counters, a cancellation token stops it.
+//! - [`logical_source`]: the bytes that a guest sees, for looking into a disk.
 //! - [`DiskDigest`]: the one digest definition. [`digest()`], [`compare`], [`check`], [`detect`],
 //!   [`confirm_format`], [`refuse_foreign`].
 //! - [`EngineError`]: `code()` for programs, `class()` for deciding what to do, `report()` as
@@ -99,7 +100,7 @@ pub use transfer::{
     compare::Comparison,
     options::{Backend, WriteOptions},
     progress::{Phase, Progress, ProgressSnapshot},
-    read::{compare, digest},
+    read::{compare, digest, logical_source},
     write::{
         Copied, Written,
         clone::{Cloned, clone_image},

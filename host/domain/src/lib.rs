@@ -19,6 +19,7 @@ pub mod error_chain;
 pub mod estimate;
 pub mod event;
 pub mod export;
+pub mod findings;
 pub mod hypervisor;
 pub mod id;
 pub mod image;

@@ -134,6 +134,19 @@ pub(crate) mod reclaim {
     });
 }
 
+pub(crate) mod inspector {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/types", "../../wit/host", "../../wit/plugin", "../../wit/inspector"],
+        world: "imprint:inspector/inspector-plugin",
+        exports: { default: async },
+        with: {
+            "imprint:types": crate::bindings::host::imprint::types,
+            "imprint:host": crate::bindings::host::imprint::host,
+        },
+        require_store_data_send: true,
+    });
+}
+
 /// The interface that every kind of plugin may export: the check of its settings.
 pub(crate) mod admin {
     wasmtime::component::bindgen!({

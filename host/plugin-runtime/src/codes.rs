@@ -66,7 +66,7 @@ macro_rules! codes {
 
 codes! {
     NotFound, "plugin.not-found", Host, NotFound,
-        "No loaded plugin provides this format, storage or hypervisor.",
+        "No loaded plugin provides this format, storage, hypervisor or inspector.",
         "installs a plugin that does, or corrects the name in the settings";
     Kind, "plugin.kind", Host, InvalidInput,
         "The plugin is of another kind than the one that is needed.",
@@ -253,6 +253,8 @@ codes! {
     UploadStatus, "upload.status", Plugin, Transient,
         "A server refused a part of an upload, and the plugin does not say why.",
         "reads the log and checks the server";
+    BadFindings, "plugin.bad-answer.findings", BadAnswer, Internal,
+        "An inspector reported a file system behind the end of the disk.", REPLACE;
     BadParts, "plugin.bad-answer.parts", BadAnswer, Internal,
         "The description of the parts of an upload is impossible.", REPLACE;
     JournalNote, "journal.note", Plugin, LimitExceeded,

@@ -21,6 +21,7 @@ use crate::engine::TICK;
 /// Counts the processor time of one call after the other.
 #[derive(Debug, Default)]
 pub(crate) struct CpuMeter {
+    limit: Duration,
     left: Duration,
     mark: Arc<CpuMark>,
 }
@@ -36,8 +37,19 @@ pub(crate) struct CpuExhausted;
 impl CpuMeter {
     /// Starts a call that may use `limit`. It has to run in [`CpuMark::measure`].
     pub(crate) fn begin(&mut self, limit: Duration) -> Arc<CpuMark> {
+        self.limit = limit;
         self.left = limit;
         self.mark.clone()
+    }
+
+    /// Returns what the call may use.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Returns what the call has left.
+    pub(crate) fn left(&self) -> Duration {
+        self.left
     }
 
     /// Handles a tick that the plugin noticed. Returns what it used since the last mark, at most

@@ -40,6 +40,8 @@ pub(crate) struct PluginInstance {
     /// The reason why every further call is refused.
     closed: Option<String>,
     call_started: Instant,
+    /// The processor time of one call, where that is less than the plugin's limit.
+    cpu: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -65,7 +67,7 @@ impl PluginInstance {
             let used = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
             state.plugin.counters.cpu_ns.fetch_add(used, Ordering::Relaxed);
             if let Err(CpuExhausted) = left {
-                let limit_ms = state.plugin.limits.cpu_per_call.as_millis();
+                let limit_ms = state.cpu.limit().as_millis();
                 return Err(Abort::Cpu { limit_ms }.into());
             }
             // A plain yield can be scheduled again at once, ahead of every timer.
@@ -74,7 +76,8 @@ impl PluginInstance {
         store.set_hostcall_fuel(usize::try_from(limits.boundary_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let call_started = Instant::now();
-        Ok(Self { store, plugin: context, closed: None, call_started, _permit: permit })
+        let cpu = Duration::MAX;
+        Ok(Self { store, plugin: context, closed: None, call_started, cpu, _permit: permit })
     }
 
     /// Prepares one call. Returns how long it may take, and the meter of its processor time.
@@ -85,13 +88,29 @@ impl PluginInstance {
         }
         let limits = self.plugin.limits;
         let state = self.store.data_mut();
-        let mark = state.cpu.begin(limits.cpu_per_call);
+        let mark = state.cpu.begin(limits.cpu_per_call.min(self.cpu));
         state.reading = Duration::ZERO;
+        state.progress = None;
         self.call_started = Instant::now();
         state.deadline = self.call_started.checked_add(limits.wall_per_call);
         self.store.set_epoch_deadline(1);
         self.plugin.counters.calls.fetch_add(1, Ordering::Relaxed);
         Ok((limits.wall_per_call, mark))
+    }
+
+    /// Lowers the processor time of each call of this instance.
+    pub(crate) fn lower_cpu(&mut self, limit: Duration) {
+        self.cpu = self.cpu.min(limit);
+    }
+
+    /// Returns the processor time that the last call left of its limit.
+    pub(crate) fn cpu_left(&self) -> Duration {
+        self.store.data().cpu.left()
+    }
+
+    /// Returns what the plugin last reported as done in the last call.
+    pub(crate) fn progress(&self) -> Option<u64> {
+        self.store.data().progress
     }
 
     /// Counts what a call used, and returns its answer. A call without one closes the instance.

@@ -25,13 +25,14 @@ use crate::{
         format::FormatFullPre,
         host::imprint::{host, types},
         hypervisor::HypervisorPluginPre,
+        inspector::InspectorPluginPre,
         reclaim::ReclaimingPre,
         storage::StoragePluginPre,
         stream::StreamingPre,
     },
     error::LoadError,
     manifest::{Kind, Manifest},
-    plugin::{DriverCode, FormatCode, PluginCode, StorageCode},
+    plugin::{DriverCode, FormatCode, InspectorCode, PluginCode, StorageCode},
     state::State,
     text::truncate,
 };
@@ -84,7 +85,7 @@ const HOST_INTERFACES: [(&str, Option<&str>); 10] = [
     ("imprint:host/log", None),
     ("imprint:host/config", None),
     ("imprint:host/task", None),
-    ("imprint:host/blobs", Some("`kinds = [\"format\"]`")),
+    ("imprint:host/blobs", Some("`kinds = [\"format\"]` or `kinds = [\"inspector\"]`")),
     ("imprint:host/dirs", Some("a `[[capabilities.dir]]`")),
     ("imprint:host/files", Some("a `[[capabilities.dir]]` and `kinds = [\"storage\"]`")),
     ("imprint:host/http", Some("a `[[capabilities.http]]`")),
@@ -96,7 +97,7 @@ const HOST_INTERFACES: [(&str, Option<&str>); 10] = [
 /// Returns whether a manifest asks for an interface of the host.
 fn is_requested(manifest: &Manifest, interface: &str) -> bool {
     match interface {
-        "imprint:host/blobs" => manifest.kind == Kind::Format,
+        "imprint:host/blobs" => matches!(manifest.kind, Kind::Format | Kind::Inspector),
         "imprint:host/dirs" => !manifest.dirs.is_empty(),
         "imprint:host/files" => manifest.kind == Kind::Storage && !manifest.dirs.is_empty(),
         "imprint:host/http" => !manifest.http.is_empty(),
@@ -147,6 +148,9 @@ pub(crate) fn link(
             let driver = HypervisorPluginPre::new(pre).map_err(mismatch)?;
             PluginCode::Hypervisor(Box::new(DriverCode { driver, devices, reclaim }))
         }
+        Kind::Inspector => {
+            PluginCode::Inspector(InspectorCode::ready(link_inspector(engine, component, manifest)?))
+        }
     })
 }
 
@@ -158,6 +162,16 @@ pub(crate) fn link_format(
 ) -> Result<FormatFullPre<State>, LoadError> {
     let pre = link_instance(engine, component, manifest)?;
     FormatFullPre::new(pre).map_err(|error| mismatch(manifest, &error))
+}
+
+/// Links an inspector.
+pub(crate) fn link_inspector(
+    engine: &Engine,
+    component: &Component,
+    manifest: &Manifest,
+) -> Result<InspectorPluginPre<State>, LoadError> {
+    let pre = link_instance(engine, component, manifest)?;
+    InspectorPluginPre::new(pre).map_err(|error| mismatch(manifest, &error))
 }
 
 /// Checks and links a component without instantiating it.
@@ -195,6 +209,7 @@ fn check_kind(engine: &Engine, component: &Component, manifest: &Manifest) -> Re
         (Kind::Format, "imprint:format/reader"),
         (Kind::Storage, "imprint:storage/backend"),
         (Kind::Hypervisor, "imprint:hypervisor/driver"),
+        (Kind::Inspector, "imprint:inspector/inspector"),
     ];
     let component_type = component.component_type();
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();

@@ -45,6 +45,8 @@ pub enum Kind {
     Storage,
     /// The plugin controls a hypervisor.
     Hypervisor,
+    /// The plugin looks inside of disks.
+    Inspector,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Format => "format",
             Self::Storage => "storage",
             Self::Hypervisor => "hypervisor",
+            Self::Inspector => "inspector",
         }
     }
 }

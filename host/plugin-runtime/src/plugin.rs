@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 use crate::{
     bindings::{
         admin::AdministeredPre, devices::ChangingPre, format::FormatFullPre, hypervisor::HypervisorPluginPre,
-        reclaim::ReclaimingPre, storage::StoragePluginPre, stream::StreamingPre,
+        inspector::InspectorPluginPre, reclaim::ReclaimingPre, storage::StoragePluginPre,
+        stream::StreamingPre,
     },
     codes::Code,
     error::LoadError,
@@ -67,6 +68,7 @@ pub(crate) enum PluginCode {
     Format(FormatCode),
     Storage(Box<StorageCode>),
     Hypervisor(Box<DriverCode>),
+    Inspector(InspectorCode),
 }
 
 /// The code of a hypervisor driver.
@@ -87,32 +89,37 @@ pub(crate) struct StorageCode {
     pub(crate) admin: Option<AdministeredPre<State>>,
 }
 
-/// Loads a format's code.
-type Loader = dyn Fn() -> Result<FormatFullPre<State>, LoadError> + Send + Sync;
+/// Loads code.
+type Loader<T> = dyn Fn() -> Result<T, LoadError> + Send + Sync;
 
-/// The code of a format, which may be loaded when it is first used: most of the loaded formats are
-/// never used by a short command.
+/// The code of a format.
+pub(crate) type FormatCode = LazyCode<FormatFullPre<State>>;
+/// The code of an inspector.
+pub(crate) type InspectorCode = LazyCode<InspectorPluginPre<State>>;
+
+/// Code that may be loaded when it is first used: most of the loaded plugins are never used by a
+/// short command. Clones share it.
 #[derive(Clone)]
-pub(crate) struct FormatCode(Arc<LazyCode>);
+pub(crate) struct LazyCode<T>(Arc<Lazy<T>>);
 
-struct LazyCode {
-    loaded: OnceCell<FormatFullPre<State>>,
-    loader: Option<Arc<Loader>>,
+struct Lazy<T> {
+    loaded: OnceCell<T>,
+    loader: Option<Arc<Loader<T>>>,
 }
 
-impl FormatCode {
+impl<T: Clone + Send + 'static> LazyCode<T> {
     /// Returns code that is loaded.
-    pub(crate) fn ready(code: FormatFullPre<State>) -> Self {
-        Self(Arc::new(LazyCode { loaded: OnceCell::new_with(Some(code)), loader: None }))
+    pub(crate) fn ready(code: T) -> Self {
+        Self(Arc::new(Lazy { loaded: OnceCell::new_with(Some(code)), loader: None }))
     }
 
     /// Returns code that `loader` loads at the first use.
-    pub(crate) fn lazy(loader: Arc<Loader>) -> Self {
-        Self(Arc::new(LazyCode { loaded: OnceCell::new(), loader: Some(loader) }))
+    pub(crate) fn lazy(loader: Arc<Loader<T>>) -> Self {
+        Self(Arc::new(Lazy { loaded: OnceCell::new(), loader: Some(loader) }))
     }
 
     /// Returns the code, and loads it first if necessary.
-    pub(crate) async fn get(&self) -> Result<FormatFullPre<State>, PortError> {
+    pub(crate) async fn get(&self) -> Result<T, PortError> {
         let failed = |message: String| {
             tracing::error!("a plugin cannot be loaded: {message}");
             Code::Load.error(message)
@@ -165,7 +172,7 @@ impl Plugin {
             config_schema: manifest.config.as_ref().map(|schema| schema.text().to_owned()),
             changes_devices: match &self.code {
                 PluginCode::Hypervisor(code) => code.devices.is_some(),
-                PluginCode::Format(_) | PluginCode::Storage(_) => false,
+                PluginCode::Format(_) | PluginCode::Storage(_) | PluginCode::Inspector(_) => false,
             },
             usage: self.context.counters.usage(),
         }

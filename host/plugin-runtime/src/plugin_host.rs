@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use imprint_ports::{DiskFormat, Driver, PortError, SettingFinding, StorageBackend};
+use imprint_ports::{DiskFormat, DiskInspector, Driver, PortError, SettingFinding, StorageBackend};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -21,8 +21,10 @@ use crate::{
     linker,
     log::PluginLog,
     manifest::{Kind, Limits, Manifest, section},
-    plugin::{FormatCode, Plugin, PluginCode, PluginInfo, PluginSource},
-    ports::{ComponentDriver, ComponentFormat, ComponentStorage, DriverGrants, StorageGrants},
+    plugin::{FormatCode, InspectorCode, Plugin, PluginCode, PluginInfo, PluginSource},
+    ports::{
+        ComponentDriver, ComponentFormat, ComponentInspector, ComponentStorage, DriverGrants, StorageGrants,
+    },
     quarantine::{Identity, Quarantined},
     state::PluginContext,
     sync,
@@ -155,18 +157,15 @@ impl PluginHost {
         Ok(loaded)
     }
 
-    /// Adds the formats of the binary without loading their code. The code of each is loaded at its
-    /// first use, after comparing its digest, and faults in it are found only then: this is for
-    /// short commands, not for servers.
+    /// Adds formats and inspectors of the binary without loading their code. The code of each is
+    /// loaded at its first use, after comparing its digest, and faults in it are found only then:
+    /// this is for short commands, not for servers.
     ///
     /// # Errors
     ///
-    /// A manifest is not valid.
-    pub fn list_embedded_formats(
-        &self,
-        plugins: &[EmbeddedPlugin<'static>],
-    ) -> Result<Vec<PluginInfo>, LoadError> {
-        plugins.iter().map(|plugin| Ok(self.add(self.inner.list_format(*plugin)?))).collect()
+    /// A manifest is not valid, or is that of a plugin of another kind.
+    pub fn list_embedded(&self, plugins: &[EmbeddedPlugin<'static>]) -> Result<Vec<PluginInfo>, LoadError> {
+        plugins.iter().map(|plugin| Ok(self.add(self.inner.list(*plugin)?))).collect()
     }
 
     /// Returns the files of the operator's folder that are not used, in the order of their names.
@@ -210,6 +209,15 @@ impl PluginHost {
         let format =
             ComponentFormat::new(&plugin, &self.inner.engine).ok_or_else(|| not_found(Kind::Format, name))?;
         Ok(Arc::new(format))
+    }
+
+    /// Returns every inspector of disks.
+    pub fn inspectors(&self) -> Vec<Arc<dyn DiskInspector>> {
+        self.each(|plugin| {
+            let inspector: Arc<dyn DiskInspector> =
+                Arc::new(ComponentInspector::new(plugin, &self.inner.engine)?);
+            Some(inspector)
+        })
     }
 
     /// Returns a storage by its name (`local`, ...) with what the operator grants to it. It is
@@ -307,15 +315,27 @@ impl Inner {
         Ok(self.plugin(manifest, digest, source, code))
     }
 
-    fn list_format(&self, plugin: EmbeddedPlugin<'static>) -> Result<Arc<Plugin>, LoadError> {
+    fn list(&self, plugin: EmbeddedPlugin<'static>) -> Result<Arc<Plugin>, LoadError> {
         let manifest = Manifest::parse(section::find(plugin.bytes)?, &self.caps)?;
         let (engine, cache, requested) = (self.engine.clone(), self.cache.clone(), manifest.clone());
-        let loader = move || {
-            plugin.check_digest()?;
-            let component = compile(&engine, cache.as_deref(), plugin.bytes, plugin.sha256)?;
-            linker::link_format(&engine, &component, &requested)
+        let component = {
+            let engine = engine.clone();
+            move || {
+                plugin.check_digest()?;
+                compile(&engine, cache.as_deref(), plugin.bytes, plugin.sha256)
+            }
         };
-        let code = PluginCode::Format(FormatCode::lazy(Arc::new(loader)));
+        let code = match manifest.kind {
+            Kind::Format => PluginCode::Format(FormatCode::lazy(Arc::new(move || {
+                linker::link_format(&engine, &component()?, &requested)
+            }))),
+            Kind::Inspector => PluginCode::Inspector(InspectorCode::lazy(Arc::new(move || {
+                linker::link_inspector(&engine, &component()?, &requested)
+            }))),
+            Kind::Storage | Kind::Hypervisor => {
+                return Err(LoadError::manifest("only formats and inspectors are loaded at their first use"));
+            }
+        };
         Ok(self.plugin(manifest, plugin.sha256.to_owned(), PluginSource::Embedded, code))
     }
 

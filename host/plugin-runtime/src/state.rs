@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) connections: usize,
     /// The time that the host's reads of files took in the current call.
     pub(crate) reading: Duration,
+    /// What the plugin last reported as done in the current call.
+    pub(crate) progress: Option<u64>,
     /// The end of what the plugin printed, such as the message of a panic.
     pub(crate) output: OutputTail,
     wasi: WasiCtx,
@@ -100,6 +102,7 @@ impl State {
             metadata_read: 0,
             connections: 0,
             reading: Duration::ZERO,
+            progress: None,
             output,
             wasi,
         }

@@ -1,13 +1,13 @@
-//! The ports: what the host asks of a storage, a disk format and a hypervisor, and the bytes that
-//! pass between them.
+//! The ports: what the host asks of a storage, a disk format, a hypervisor and an inspector, and
+//! the bytes that pass between them.
 //!
 //! The traits are between those who implement them and those who use them, so that neither builds
-//! the other: `plugin-runtime` implements [`DiskFormat`], [`StorageBackend`] and [`Driver`] over
-//! components, `data-path` moves disks through them, and `agent` calls both.
+//! the other: `plugin-runtime` implements [`DiskFormat`], [`StorageBackend`], [`Driver`] and
+//! [`DiskInspector`] over components, `data-path` moves disks through them, and `agent` calls them.
 //!
-//! - [`DiskFormat`], [`StorageBackend`], [`Driver`]: the three ports. Their types mirror `wit/`
-//!   (0.1). Whatever comes through a port is untrusted until the caller has validated it; the
-//!   traits say what is asked, not that the answer is right.
+//! - [`DiskFormat`], [`StorageBackend`], [`Driver`], [`DiskInspector`]: the four ports. Their types
+//!   mirror `wit/` (0.1). Whatever comes through a port is untrusted until the caller has validated
+//!   it; the traits say what is asked, not that the answer is right.
 //! - [`PortError`]: how a call through a port fails.
 //! - [`BlockSource`], [`BlockSink`]: random-access bytes to read from and to write to.
 //! - [`durable`], [`openat`]: files below a granted directory, which the data path and the
@@ -20,6 +20,7 @@ pub mod durable;
 mod error;
 mod format;
 mod hypervisor;
+mod inspector;
 pub mod openat;
 mod storage;
 
@@ -43,12 +44,15 @@ pub use hypervisor::{
 /// with the image.
 pub use imprint_domain::consistency::Consistency;
 pub use imprint_domain::error_chain::error_chain;
+/// What an inspector finds is stored with the image.
+pub use imprint_domain::findings;
 /// The settings and secrets of a plugin are checked by the control plane, with the schema that the
 /// plugin's manifest has.
 pub use imprint_domain::{
     secret::{SecretText, Secrets},
     settings::SettingsSchema,
 };
+pub use inspector::DiskInspector;
 pub use storage::{
     ClientUrlTerms, Listing, LocalFile, Object, PartLog, RESERVED_NAMES, ReadLocator, RemoteObject,
     RemoteUpload, SentPart, SettingFinding, Space, StorageBackend, StorageMarker, Upload, WriteRequest,

@@ -10,8 +10,8 @@ use crate::{
     error::{Error, Result},
     host::{
         Blob, Channel, Channels, Config, Connection, DirEntry, DirListing, Dirs, Endpoint, Files, Framing,
-        Http, HttpStorageHost, Journal, Mount, Note, Replace, Space, StorageHost, StreamHost, Task, Tcp,
-        TcpStorageHost,
+        Http, HttpStorageHost, InspectorHost, Journal, Mount, Note, Replace, Space, StorageHost, StreamHost,
+        Task, Tcp, TcpStorageHost,
     },
     http::{Request, Response, Session},
     types::ByteRange,
@@ -69,6 +69,7 @@ pub(super) struct HttpSide;
 pub(super) struct TcpSide;
 pub(super) struct StreamSide;
 pub(super) struct HypervisorSide;
+pub(super) struct InspectorSide;
 
 /// The hosts that a storage can be written for. A component imports what its host has, whether it
 /// uses all of it or not: that is why there are several.
@@ -92,6 +93,12 @@ impl HostSide for dyn HttpStorageHost {
 impl HostSide for dyn TcpStorageHost {
     fn side() -> &'static Self {
         &TcpSide
+    }
+}
+
+impl HostSide for dyn InspectorHost {
+    fn side() -> &'static Self {
+        &InspectorSide
     }
 }
 
@@ -138,6 +145,7 @@ common_side!(HttpSide);
 common_side!(TcpSide);
 common_side!(StreamSide);
 common_side!(HypervisorSide);
+common_side!(InspectorSide);
 
 fn entry(entry: wit::dirs::Entry) -> DirEntry {
     DirEntry {

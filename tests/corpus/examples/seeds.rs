@@ -2,7 +2,11 @@
 
 use std::{error::Error, fs, path::PathBuf};
 
-use imprint_corpus::{Bait, Content, all, valid};
+use imprint_corpus::{
+    Bait, Content, all,
+    inside::{self, Ext, Fat, Xfs},
+    valid,
+};
 
 /// Longer ones slow the fuzzer down more than they help.
 const MAX_SEED: usize = 64 << 10;
@@ -24,6 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             if packed.len() <= MAX_SEED {
                 write(target, &case.id, &packed)?;
             }
+        }
+    }
+    for (id, disk) in [("ext", Ext::new().disk()), ("xfs", Xfs::new().disk()), ("fat", &Fat::new().disk())] {
+        write("inside", &format!("valid-{id}"), &disk.pack())?;
+    }
+    for case in inside::cases().into_iter().filter(inside::Case::ends_natively) {
+        let packed = case.disk.pack();
+        if packed.len() <= MAX_SEED {
+            write("inside", case.id, &packed)?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@
 mod bytes;
 mod fields;
 pub mod foreign;
+pub mod inside;
 mod odd;
 pub mod ova;
 pub mod qcow2;
@@ -173,6 +174,30 @@ pub fn table() -> String {
         };
         let what = case.what.replace('|', "\\|");
         text.push_str(&format!("| {} | {} | {what} | {expected} | {} |\n", case.id, case.format, case.qemu));
+    }
+    text.push_str(&inside_table());
+    text
+}
+
+/// The table of disks with hostile insides, in Markdown.
+fn inside_table() -> String {
+    let mut text = String::from(
+        "\n## Hostile insides\n\n\
+         The disks below are valid raw images. What is in them is hostile to a program that looks inside: the shipped inspector is given\n\
+         each of them in its sandbox (`host/plugin-runtime/tests/it/inspector.rs`) and natively (`plugins/inspector-disk/tests`), within\n\
+         2 s of processor time and 64 MiB. *Reported* means that the look succeeds, and that what could not be read has a code that\n\
+         begins as shown; *bounded* means that it succeeds, and that there is nothing that has to be reported.\n\n\
+         | case | what | expected |\n|---|---|---|\n",
+    );
+    for case in inside::cases() {
+        let expected = match case.expected {
+            inside::Look::Reported(codes) => {
+                let codes: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
+                format!("reported: {}", codes.join(" or "))
+            }
+            inside::Look::Bounded => "bounded".to_owned(),
+        };
+        text.push_str(&format!("| {} | {} | {expected} |\n", case.id, case.what));
     }
     text
 }

@@ -6,6 +6,8 @@ use imprint_plugin_sdk::{
     error::{Error, Result},
     format::{ExtentKind, Format, Image},
     host::Blob,
+    inspector::Inspector,
+    mock::MockHost,
     types::{ByteRange, Props},
 };
 
@@ -84,6 +86,19 @@ pub fn read<F: Format>(input: &[u8]) {
     if let Ok(mut image) = F::open(Box::new(blob), &Props::new()) {
         // An error ends it, as it ends the host's work.
         let _ended = look(&mut image, size);
+    }
+}
+
+/// Looks inside of a packed disk with an inspector, as the host would: findings within the bounds
+/// of the contract, or an error.
+pub fn inspect<I: Inspector>(input: &[u8]) {
+    let blob = Sparse { bytes: Bytes::unpack(input), read: std::cell::Cell::new(0) };
+    let size = blob.size();
+    if let Ok(found) = I::inspect(&MockHost::new(), Box::new(blob), &[]) {
+        let counts = [found.partitions.len(), found.file_systems.len(), found.unread.len()];
+        assert!(counts.iter().all(|count| *count <= 256), "{counts:?}");
+        assert!(found.file_systems.iter().all(|found| found.offset <= size), "inside of the disk");
+        assert!(found.unread.iter().all(|unread| !unread.code.is_empty() && unread.reason.len() <= 1000));
     }
 }
 

@@ -19,16 +19,28 @@ use crate::{
     error::JobError,
     jobs::{
         copy::{self, Place},
+        inside,
         job::Job,
     },
 };
 
 /// Reads a stock image through its declared format, and its file as it is, and returns the sizes
-/// and both digests.
+/// and both digests. Looks inside of its disk.
 pub(crate) async fn register(
     job: &Job,
     assignment: &RegisterImageAssignment,
 ) -> Result<ImageResult, JobError> {
+    let (result, disk) = read(job, assignment).await?;
+    // In the log for now: the result has no place for it.
+    inside::look(job, &disk).await;
+    Ok(result)
+}
+
+/// Reads an image's disk and its file, and returns what they are with the open disk.
+async fn read(
+    job: &Job,
+    assignment: &RegisterImageAssignment,
+) -> Result<(ImageResult, Arc<imprint_data_path::Disk>), JobError> {
     job.control.phase(Phase::Preparing);
     let storage = job.machine.storage(&assignment.image.storage).await?.backend;
     let format = job.machine.format(assignment.image.format.as_str())?;
@@ -43,7 +55,7 @@ pub(crate) async fn register(
     let virtual_size = disk.size();
     let logical = read_digest(job, &disk, &progress).await?;
     let stored = read_digest(job, &file, &progress).await?;
-    Ok(ImageResult {
+    let result = ImageResult {
         image: StoredImage {
             size: size_of(size)?,
             virtual_size: size_of(virtual_size)?,
@@ -52,7 +64,8 @@ pub(crate) async fn register(
             stored_digest: stored.to_string().parse().map_err(invalid_digest)?,
             consistency: None,
         },
-    })
+    };
+    Ok((result, disk))
 }
 
 /// Reads an image's file like [`register`], and compares its disk with the one that was stored.
@@ -69,8 +82,8 @@ pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Res
         }
         Err(error) => return Err(error.into()),
     }
-    let read = register(job, &RegisterImageAssignment { image: image.clone() }).await;
-    let found = read.map_err(|error| damaged(&image.key, error))?;
+    let read = read(job, &RegisterImageAssignment { image: image.clone() }).await;
+    let (found, _disk) = read.map_err(|error| damaged(&image.key, error))?;
     if found.image.logical_digest == assignment.logical_digest {
         return Ok(found);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 mod control_plane;
 mod driver;
 mod format;
+mod inspector;
 mod storage;
 mod world;
 

@@ -76,6 +76,8 @@ async fn a_stopped_instance_is_captured_from_its_file() {
     assert_eq!(adopted.image.stored_digest, result.image.stored_digest);
     assert_eq!(adopted.image.size, result.image.size);
     assert_eq!(adopted.image.consistency, None);
+    let virtual_size = adopted.image.virtual_size.bytes();
+    assert_eq!(*world.ports.looked.lock().unwrap(), [virtual_size], "it was looked into");
     // The same file as a wrapper: the disk is the one inside of it.
     let adopt =
         assignment(AssignmentKind::RegisterImage(RegisterImageAssignment { image: image_ref(WRAPPER) }));
@@ -85,6 +87,7 @@ async fn a_stopped_instance_is_captured_from_its_file() {
     let Outcome::ImageRegistered(wrapped) = outcome else { panic!("{outcome:?}") };
     assert_eq!(wrapped.image.stored_digest, result.image.stored_digest);
     assert_ne!(wrapped.image.logical_digest, result.image.logical_digest);
+    assert_eq!(world.ports.looked.lock().unwrap().last(), Some(&wrapped.image.virtual_size.bytes()));
     assert_eq!(wrapped.image.virtual_size.bytes(), result.image.virtual_size.bytes() - WRAPPED_AT);
     for _ in 0..2 {
         let delete =

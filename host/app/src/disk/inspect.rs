@@ -13,6 +13,7 @@ use super::{
     args::{CommonArgs, Declared, ReadArgs},
     failure::Failure,
     image::{Image, Trust},
+    inside,
     report::{Report, line, size},
     watch::Watch,
 };
@@ -30,6 +31,11 @@ pub(crate) struct InspectArgs {
     /// Format of the image [default: by its name, else by its content]
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+    /// Look inside of the disk, too: partitions, file systems, the operating system, and what is
+    /// installed (cloud-init, guest agent, SSH server, boot loader). Metadata is read in a sandbox;
+    /// nothing is mounted
+    #[arg(long)]
+    inside: bool,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -51,7 +57,8 @@ pub(crate) struct CheckArgs {
     pub(super) common: CommonArgs,
 }
 
-/// Prints the header of an image, and counts from its map, which is validated first.
+/// Prints the header of an image, and counts from its map, which is validated first; with
+/// `--inside` also what is in the disk.
 ///
 /// # Errors
 ///
@@ -66,6 +73,7 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
     // A disk with a parent is incomplete: without the parent there is no map.
     let complete = references.is_empty() || !args.read.with.is_empty();
     let (report, stored) = watch.until(check_and_count(&image, &subject, complete)).await.map_err(failed)?;
+    let inside = if args.inside { Some(inside::look(&plugins, &image, watch).await?) } else { None };
     let document = json!({
         "path": image.name(),
         "format": image.format(),
@@ -81,9 +89,12 @@ pub(super) async fn inspect(args: &InspectArgs, watch: &Watch) -> Result<(), Fai
         "facts": info.facts,
         "references": references.iter().map(reference).collect::<Vec<_>>(),
         "findings": summary(&report),
+        "inside": inside,
         "plugin_memory_peak": plugins.usage().memory_peak,
     });
-    Report::new(args.common.output).answer(&document, &lines(&image, &info, &references, stored, &report))
+    let mut text = lines(&image, &info, &references, stored, &report);
+    text.extend(inside.iter().flat_map(inside::lines));
+    Report::new(args.common.output).answer(&document, &text)
 }
 
 /// The image that the commands speak of: the one inside, where the file is a wrapper.

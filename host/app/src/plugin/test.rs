@@ -95,8 +95,9 @@ pub(super) async fn test(args: TestArgs) -> Result<(), Failure> {
 fn require_storage(info: &PluginInfo) -> Result<(), Failure> {
     match info.kind {
         Kind::Storage => Ok(()),
-        Kind::Format | Kind::Hypervisor => Err(Failure::Usage(format!(
-            "{} is a {}; the suite is for storages, and formats are tried with `imprint disk --plugin-dir`",
+        Kind::Format | Kind::Hypervisor | Kind::Inspector => Err(Failure::Usage(format!(
+            "{} is a {}; the suite is for storages, and formats and inspectors are tried with `imprint disk \
+             --plugin-dir`",
             info.id,
             info.kind.as_str()
         ))),

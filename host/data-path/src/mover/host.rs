@@ -2,13 +2,14 @@
 //! up behind them.
 
 mod budget;
+mod reader;
 mod session;
 mod start;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use imprint_ports::{BlockSink, MetadataSegment, Placed};
+use imprint_ports::{BlockSink, BlockSource, MetadataSegment, Placed};
 
 use super::{
     config::MoverConfig,
@@ -28,6 +29,7 @@ use crate::{
         plan::{Event, Pass, TransferResult, WritePlan},
     },
 };
+use reader::MoverSource;
 use session::Session;
 
 /// The largest offset that a file may reach.
@@ -58,6 +60,7 @@ fn unexpected(reply: &Reply) -> EngineError {
         Reply::Finished(_) => "a result",
         Reply::Digest(_) => "a digest",
         Reply::Comparison(_) => "a comparison",
+        Reply::Bytes(_) => "bytes",
     };
     bad_answer(format!("{what} where something else was expected"))
 }
@@ -97,10 +100,24 @@ impl TransferBackend for MoverBackend {
                 check_unchanged(disk).await?;
                 Ok(digest)
             }
-            other @ (Reply::Done | Reply::Event(_) | Reply::Finished(_) | Reply::Comparison(_)) => {
-                Err(unexpected(&other))
-            }
+            other @ (Reply::Done
+            | Reply::Event(_)
+            | Reply::Finished(_)
+            | Reply::Comparison(_)
+            | Reply::Bytes(_)) => Err(unexpected(&other)),
         }
+    }
+
+    async fn open(
+        &self,
+        disk: &Arc<Disk>,
+        context: &OperationContext,
+    ) -> Result<Arc<dyn BlockSource>, EngineError> {
+        if !decodes(disk) {
+            return InProcess.open(disk, context).await;
+        }
+        let session = Session::open_reader(&self.config, disk, context).await?;
+        Ok(Arc::new(MoverSource::new(session, disk.size())))
     }
 
     async fn compare(
@@ -118,9 +135,11 @@ impl TransferBackend for MoverBackend {
                 session.close().await;
                 Ok(comparison)
             }
-            other @ (Reply::Done | Reply::Event(_) | Reply::Finished(_) | Reply::Digest(_)) => {
-                Err(unexpected(&other))
-            }
+            other @ (Reply::Done
+            | Reply::Event(_)
+            | Reply::Finished(_)
+            | Reply::Digest(_)
+            | Reply::Bytes(_)) => Err(unexpected(&other)),
         }
     }
 }
@@ -142,9 +161,11 @@ impl MoverTransfer {
     async fn done(&mut self, command: Command) -> Result<(), EngineError> {
         match self.session.call(command).await? {
             Reply::Done => Ok(()),
-            other @ (Reply::Event(_) | Reply::Finished(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
-                Err(unexpected(&other))
-            }
+            other @ (Reply::Event(_)
+            | Reply::Finished(_)
+            | Reply::Digest(_)
+            | Reply::Comparison(_)
+            | Reply::Bytes(_)) => Err(unexpected(&other)),
         }
     }
 }
@@ -162,9 +183,11 @@ impl Transfer for MoverTransfer {
                 self.checker.check(&event).map_err(bad_answer)?;
                 Ok(event)
             }
-            other @ (Reply::Done | Reply::Finished(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
-                Err(unexpected(&other))
-            }
+            other @ (Reply::Done
+            | Reply::Finished(_)
+            | Reply::Digest(_)
+            | Reply::Comparison(_)
+            | Reply::Bytes(_)) => Err(unexpected(&other)),
         }
     }
 
@@ -195,9 +218,11 @@ impl Transfer for MoverTransfer {
                 Ok(moved)
             }
             Reply::Finished(_) => Err(bad_answer("more data than the disk has")),
-            other @ (Reply::Done | Reply::Event(_) | Reply::Digest(_) | Reply::Comparison(_)) => {
-                Err(unexpected(&other))
-            }
+            other @ (Reply::Done
+            | Reply::Event(_)
+            | Reply::Digest(_)
+            | Reply::Comparison(_)
+            | Reply::Bytes(_)) => Err(unexpected(&other)),
         }
     }
 }

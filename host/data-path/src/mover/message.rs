@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// The longest read of one command, in bytes.
+pub(super) const MAX_READ: u32 = 1 << 20;
+
 /// What a mover needs before it enters its sandbox.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Preamble {
@@ -84,10 +87,12 @@ pub(super) enum OperationKind {
     Digest,
     /// Compares the first with the second disk.
     Compare,
+    /// Reads here and there from the first disk.
+    Read,
 }
 
-/// A command: the calls of [`crate::transfer::backend::Transfer`], and `Run` for operations of one
-/// step.
+/// A command: the calls of [`crate::transfer::backend::Transfer`], `Run` for operations of one
+/// step, and `Read` for those that read here and there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Command {
     Start(Pass),
@@ -96,6 +101,7 @@ pub(super) enum Command {
     Tables(Vec<MetadataSegment>),
     Finish { file_size: u64, verify: bool },
     Run,
+    Read { offset: u64, length: u32 },
 }
 
 /// The answer to a command.
@@ -106,6 +112,7 @@ pub(super) enum Reply {
     Finished(TransferResult),
     Digest(DiskDigest),
     Comparison(Comparison),
+    Bytes(Vec<u8>),
 }
 
 /// Everything that comes from a mover.

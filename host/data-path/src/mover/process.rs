@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     channel::{Channels, HostSink, HostSource},
     map::{self, MapHead},
-    message::{Command, DiskHead, FromMover, OperationKind, Place, Preamble, Reply, Setup, SinkHead},
+    message::{
+        Command, DiskHead, FromMover, MAX_READ, OperationKind, Place, Preamble, Reply, Setup, SinkHead,
+    },
     sandbox::{self, Bounds},
     wire,
     wire_error::WireError,
@@ -98,7 +100,7 @@ impl MoverProcess {
             OperationKind::Write { sink: SinkHead::Host { fresh, append_only, preferred_write }, .. } => {
                 Some(Arc::new(HostSink { channels, fresh, append_only, preferred_write }))
             }
-            OperationKind::Digest | OperationKind::Compare => None,
+            OperationKind::Digest | OperationKind::Compare | OperationKind::Read => None,
         };
         let mut disks = Vec::new();
         for (head, sources) in setup.disks.into_iter().zip(sources) {
@@ -146,8 +148,15 @@ impl MoverProcess {
             (OperationKind::Write { plan, .. }, Some(sink)) => {
                 Some(InProcess.write(first, sink, plan, context).await.map_err(io::Error::other)?)
             }
-            (OperationKind::Write { .. } | OperationKind::Digest | OperationKind::Compare, _) => None,
+            (
+                OperationKind::Write { .. }
+                | OperationKind::Digest
+                | OperationKind::Compare
+                | OperationKind::Read,
+                _,
+            ) => None,
         };
+        let mut reader = first.reader();
         while let Ok(command) = commands.recv() {
             let reply: Result<Reply, EngineError> = match (command, &mut transfer) {
                 (Command::Start(pass), Some(transfer)) => transfer.start(pass).await.map(|()| Reply::Done),
@@ -166,9 +175,15 @@ impl MoverProcess {
                     (OperationKind::Compare, Some(second)) => {
                         InProcess.compare(first, second, context).await.map(Reply::Comparison)
                     }
-                    (OperationKind::Compare | OperationKind::Write { .. }, _) => return Err(invalid()),
+                    (OperationKind::Compare | OperationKind::Write { .. } | OperationKind::Read, _) => {
+                        return Err(invalid());
+                    }
                 },
-                (Command::Run, Some(_))
+                (Command::Read { offset, length }, None) => {
+                    let mut bytes = vec![0; from_u32(length.min(MAX_READ))];
+                    reader.read_at(&mut bytes, offset).map(|()| Reply::Bytes(bytes))
+                }
+                (Command::Run | Command::Read { .. }, Some(_))
                 | (
                     Command::Start(_)
                     | Command::Next

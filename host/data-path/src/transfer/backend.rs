@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use imprint_ports::{BlockSink, MetadataSegment};
+use imprint_ports::{BlockSink, BlockSource, MetadataSegment};
 
 use super::{
     compare::Comparison,
@@ -32,6 +32,12 @@ pub(crate) trait TransferBackend: Send + Sync {
     ) -> Result<Box<dyn Transfer>, EngineError>;
     /// Returns the logical digest of a disk.
     async fn digest(&self, disk: &Arc<Disk>, context: &OperationContext) -> Result<DiskDigest, EngineError>;
+    /// Returns the bytes of a disk, for reads here and there.
+    async fn open(
+        &self,
+        disk: &Arc<Disk>,
+        context: &OperationContext,
+    ) -> Result<Arc<dyn BlockSource>, EngineError>;
     /// Returns how two disks differ.
     async fn compare(
         &self,

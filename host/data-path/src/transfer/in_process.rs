@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     digest::{DigestBuilder, DiskDigest, StoredDigest},
-    disk::Disk,
+    disk::{Disk, logical::LogicalSource},
     error::EngineError,
     limits::Limits,
     transfer::{
@@ -60,6 +60,14 @@ impl TransferBackend for InProcess {
     async fn digest(&self, disk: &Arc<Disk>, context: &OperationContext) -> Result<DiskDigest, EngineError> {
         context.progress.add_total(disk.map().stored_bytes());
         logical_digest(disk.clone(), context.clone()).await
+    }
+
+    async fn open(
+        &self,
+        disk: &Arc<Disk>,
+        _context: &OperationContext,
+    ) -> Result<Arc<dyn BlockSource>, EngineError> {
+        Ok(Arc::new(LogicalSource(disk.clone())))
     }
 
     async fn compare(

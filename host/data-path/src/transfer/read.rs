@@ -1,6 +1,8 @@
-//! Operations that read whole disks: their digest and their comparison.
+//! Operations that read disks: their digest, their comparison, and reads here and there.
 
 use std::sync::Arc;
+
+use imprint_ports::BlockSource;
 
 use super::{compare::Comparison, options::WriteOptions};
 use crate::{
@@ -39,4 +41,22 @@ pub async fn compare(
     let context = options.context(&cancel);
     let comparing = options.backend.0.compare(first, second, &context);
     with_digest_check(first, &cancel, with_digest_check(second, &cancel, comparing)).await
+}
+
+/// Returns the bytes of a disk as a source, whatever its format: holes and zeroes read as zeroes,
+/// layers are resolved, encoded units are decoded, in a process of their own where
+/// [`Backend::process`](crate::Backend::process) is used. Uses the options `cancel` and `backend`.
+/// Memory: at most 8 MiB and one decoded unit.
+///
+/// The source ends its process when it is dropped.
+///
+/// # Errors
+///
+/// A mover that cannot be started.
+pub async fn logical_source(
+    disk: &Arc<Disk>,
+    options: &WriteOptions,
+) -> Result<Arc<dyn BlockSource>, EngineError> {
+    let context = options.context(&options.cancel);
+    options.backend.0.open(disk, &context).await
 }

@@ -81,6 +81,7 @@ impl task::Host for State {
     }
 
     async fn progress(&mut self, done: u64, total: Option<u64>, note: String) -> wasmtime::Result<()> {
+        self.progress = Some(done);
         tracing::debug!(target: TARGET, plugin = self.plugin.id, done, total, "{}", truncate(&note, 200));
         Ok(())
     }

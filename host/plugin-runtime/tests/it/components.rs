@@ -10,7 +10,8 @@ use std::{
 
 use imprint_plugin_runtime::{HostOptions, PluginHost, PluginSource, manifest::section};
 
-const NAMES: [&str; 4] = ["hostile-driver", "hostile-format", "hostile-storage", "hostile-stream"];
+const NAMES: [&str; 5] =
+    ["hostile-driver", "hostile-format", "hostile-inspector", "hostile-storage", "hostile-stream"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -264,7 +264,7 @@ async fn a_listed_format_is_loaded_when_it_is_needed() {
     };
     let options = HostOptions { cache_dir: Some(cache.clone()), ..HostOptions::default() };
     let host = PluginHost::new(options).unwrap();
-    let listed = host.list_embedded_formats(&[good]).unwrap();
+    let listed = host.list_embedded(&[good]).unwrap();
     assert_eq!((listed[0].id.as_str(), listed[0].digest.as_str()), ("hostile-format", sha256));
     assert_eq!(compiled(), 0, "nothing was needed yet");
     let format = host.format("hostile").unwrap();
@@ -274,7 +274,7 @@ async fn a_listed_format_is_loaded_when_it_is_needed() {
 
     let host = PluginHost::new(HostOptions::default()).unwrap();
     let wrong: &'static str = "0".repeat(64).leak();
-    host.list_embedded_formats(&[EmbeddedPlugin { sha256: wrong, ..good }]).unwrap();
+    host.list_embedded(&[EmbeddedPlugin { sha256: wrong, ..good }]).unwrap();
     let error = host.format("hostile").unwrap().probe(b"x", b"x", 1).await.unwrap_err();
     assert_eq!(error.code, "plugin.load");
     assert!(error.message.contains("hostile-format has the digest"), "{error}");

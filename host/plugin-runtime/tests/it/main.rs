@@ -8,6 +8,7 @@ mod codes;
 mod components;
 mod driver;
 mod format;
+mod inspector;
 mod large;
 mod loading;
 mod parts;

@@ -32,8 +32,8 @@ use imprint_domain::{
     time::{Environment, Timestamp},
 };
 use imprint_ports::{
-    DiskFormat, Driver, ErrorClass, Launch, PortError, Props, RESERVED_NAMES, Secrets, SettingFinding,
-    StorageBackend, StorageMarker,
+    DiskFormat, DiskInspector, Driver, ErrorClass, Launch, PortError, Props, RESERVED_NAMES, Secrets,
+    SettingFinding, StorageBackend, StorageMarker,
 };
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
@@ -45,6 +45,7 @@ use super::{
     control_plane::FakeControl,
     driver::FakeDriver,
     format::{FakeFormat, WRAPPER},
+    inspector::FakeInspector,
     storage::FakeStorage,
 };
 use crate::{
@@ -94,6 +95,8 @@ pub(in crate::tests) struct FakePorts {
     pub(in crate::tests) remote_is_read_only: AtomicBool,
     /// The secrets that the storage was opened with, each time.
     pub(in crate::tests) opened_with: Mutex<Vec<Secrets>>,
+    /// The sizes of the disks that were looked into.
+    pub(in crate::tests) looked: Arc<Mutex<Vec<u64>>>,
 }
 
 impl FakePorts {
@@ -138,6 +141,10 @@ impl Ports for FakePorts {
 
     fn formats(&self) -> Vec<Arc<dyn DiskFormat>> {
         ["raw", WRAPPER].into_iter().filter_map(|name| self.format(name)).collect()
+    }
+
+    fn inspector(&self) -> Option<Arc<dyn DiskInspector>> {
+        Some(Arc::new(FakeInspector { looked: self.looked.clone() }))
     }
 
     fn storage_kinds(&self) -> Vec<StorageKindReport> {
@@ -223,6 +230,7 @@ impl World {
             remote: AtomicBool::default(),
             remote_is_read_only: AtomicBool::default(),
             opened_with: Mutex::default(),
+            looked: Arc::default(),
         });
         Self { folder, control: FakeControl::new(storage_ref()), ports, settings }
     }

@@ -11,7 +11,7 @@ use crate::{
 /// Returns the address space of a mover beyond its program, in bytes: the queues and the libraries,
 /// the map while it grows, and for each thread its stack, the codecs' contexts, windows of the disk
 /// and their encoded form.
-pub(super) fn memory(disks: &[&Arc<Disk>], plan: Option<&WritePlan>, threads: usize) -> u64 {
+pub(super) fn memory(disks: &[Arc<Disk>], plan: Option<&WritePlan>, threads: usize) -> u64 {
     const BASE: u64 = 256 << 20;
     const THREAD: u64 = 64 << 20;
     let maps: u64 = disks.iter().map(|disk| disk.map().memory()).sum();

@@ -75,13 +75,37 @@ impl Session {
         context: &OperationContext,
     ) -> Result<Self, EngineError> {
         let threads = context.threads.unwrap_or_else(pipeline::default_threads).get();
+        let disks: Vec<_> = disks.iter().map(|disk| Arc::clone(disk)).collect();
+        let operation = if disks.len() == 1 { OperationKind::Digest } else { OperationKind::Compare };
+        Self::start(config, disks, target, operation, threads, context).await
+    }
+
+    /// Starts a mover that reads here and there from a disk.
+    pub(super) async fn open_reader(
+        config: &MoverConfig,
+        disk: &Arc<Disk>,
+        context: &OperationContext,
+    ) -> Result<Self, EngineError> {
+        Self::start(config, vec![disk.clone()], None, OperationKind::Read, 1, context).await
+    }
+
+    /// Starts a mover. `operation` is what it does without a target.
+    async fn start(
+        config: &MoverConfig,
+        disks: Vec<Arc<Disk>>,
+        target: Option<(&Arc<dyn BlockSink>, &WritePlan)>,
+        operation: OperationKind,
+        threads: usize,
+        context: &OperationContext,
+    ) -> Result<Self, EngineError> {
         let plan = target.map(|(_, plan)| plan);
         let mover = MoverThread {
             config: config.clone(),
-            disks: disks.iter().map(|disk| Arc::clone(disk)).collect(),
+            memory: memory(&disks, plan, threads),
+            disks,
             target: target.map(|(sink, plan)| (sink.clone(), plan.clone())),
+            operation,
             threads,
-            memory: memory(disks, plan, threads),
             handle: Arc::default(),
             progress: context.progress.clone(),
             reported: ProgressSnapshot::default(),
@@ -108,6 +132,19 @@ impl Session {
             let _ = commands.send((command, answer));
         }
         self.answer(answered).await
+    }
+
+    /// Sends a command to the mover and waits for its answer on this thread, which is none of the
+    /// runtime's. Cancelling kills the mover, and the answer is an error then.
+    pub(super) fn call_blocking(&self, command: Command) -> Result<Reply, EngineError> {
+        if self.cancel.is_cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        let (answer, answered) = oneshot::channel();
+        if let Some(commands) = &self.commands {
+            let _ = commands.send((command, answer));
+        }
+        answered.blocking_recv().unwrap_or(Err(EngineError::WorkerLost))
     }
 
     /// Waits for the end of the mover once its work is done: its memory is free then, and its
@@ -138,6 +175,8 @@ struct MoverThread {
     config: MoverConfig,
     disks: Vec<Arc<Disk>>,
     target: Option<(Arc<dyn BlockSink>, WritePlan)>,
+    /// What it does without a target.
+    operation: OperationKind,
     threads: usize,
     memory: u64,
     handle: Arc<Handle>,
@@ -257,11 +296,14 @@ impl MoverThread {
             // Answers that are not awaited are lost with the session that asked.
             let _ = opened.send(Ok(()));
             while let Ok((command, answer)) = queue.recv() {
-                let reply =
-                    self.exchange(&mut control, &command).map_err(|error| self.to_engine_error(error));
-                let failed = reply.is_err();
+                // A read that fails is followed by others.
+                let (reply, ended) = match self.exchange(&mut control, &command) {
+                    Ok(Ok(reply)) => (Ok(reply), false),
+                    Ok(Err(error)) => (Err(error), !matches!(command, Command::Read { .. })),
+                    Err(error) => (Err(self.to_engine_error(error)), true),
+                };
                 let _ = answer.send(reply);
-                if failed {
+                if ended {
                     break;
                 }
             }
@@ -293,7 +335,10 @@ impl MoverThread {
         let all: Vec<_> = pairs.iter().map(|(_, theirs)| theirs.as_fd()).chain(descriptors).collect();
         let count = |length: usize| u32::try_from(length).expect("bounded above");
         let setup = Setup {
-            operation: operation_kind(plan.zip(sink), heads.len()),
+            operation: match plan.zip(sink) {
+                Some((plan, sink)) => OperationKind::Write { plan: plan.clone(), sink },
+                None => self.operation.clone(),
+            },
             disks: heads,
             threads: u32::try_from(self.threads).unwrap_or(u32::MAX),
             channels: count(pairs.len()),
@@ -323,7 +368,12 @@ impl MoverThread {
         Ok(StartedMover { control, channels, served })
     }
 
-    fn exchange(&mut self, control: &mut UnixStream, command: &Command) -> Result<Reply, ExchangeError> {
+    /// Sends a command and returns the mover's own answer.
+    fn exchange(
+        &mut self,
+        control: &mut UnixStream,
+        command: &Command,
+    ) -> Result<Result<Reply, EngineError>, ExchangeError> {
         wire::send(control, command)?;
         loop {
             match wire::receive(control)? {
@@ -331,10 +381,8 @@ impl MoverThread {
                     self.progress.add_remote(self.reported, now);
                     self.reported = now;
                 }
-                Some(FromMover::Reply(Ok(reply))) => return Ok(reply),
-                Some(FromMover::Reply(Err(error))) => {
-                    return Err(ExchangeError::Engine(error.in_host(&self.errors)));
-                }
+                Some(FromMover::Reply(Ok(reply))) => return Ok(Ok(reply)),
+                Some(FromMover::Reply(Err(error))) => return Ok(Err(error.in_host(&self.errors))),
                 Some(FromMover::Hello(_) | FromMover::Ready) => {
                     return Err(MoverError::BadAnswer { what: "a second greeting".to_owned() }.into());
                 }
@@ -358,14 +406,5 @@ impl MoverThread {
                 Err(_) => MoverError::Start { source: error }.into(),
             },
         }
-    }
-}
-
-/// Returns the operation for a mover.
-fn operation_kind(target: Option<(&WritePlan, SinkHead)>, disks: usize) -> OperationKind {
-    match target {
-        Some((plan, sink)) => OperationKind::Write { plan: plan.clone(), sink },
-        None if disks == 1 => OperationKind::Digest,
-        None => OperationKind::Compare,
     }
 }

@@ -187,6 +187,29 @@ async fn a_mover_writes_what_this_process_would() {
     wait_for("every mover is seen to its end", || children().is_empty());
 }
 
+/// The bytes of a disk here and there, as whoever looks into it reads them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mover_reads_here_and_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = image(folder.path(), &FakeFormat::compressed("zstd")).await;
+    let source = crate::logical_source(&disk, &options("a_mover")).await.unwrap();
+    assert_eq!((source.size(), children().len()), (SIZE, 1));
+    let reading = tokio::task::spawn_blocking(move || {
+        let expected = Pattern { size: SIZE, seed: 5 }.bytes();
+        for (offset, length) in [(0_u64, 512_usize), (65_530, 20), (SIZE - 7, 7), (100, 3 << 20)] {
+            let mut bytes = vec![0; length];
+            source.read_exact_at(&mut bytes, offset).unwrap();
+            let from = usize::try_from(offset).unwrap();
+            assert!(bytes == expected[from..from + length], "{length} bytes at {offset}");
+        }
+        let behind = source.read_exact_at(&mut [0; 2], SIZE - 1).unwrap_err();
+        assert_eq!(imprint_ports::PortError::of(&behind).unwrap().code, "invalid.option");
+        source.read_exact_at(&mut [0; 1], 0).expect("a read that failed is followed by others");
+    });
+    reading.await.unwrap();
+    wait_for("the mover is seen to its end", || children().is_empty());
+}
+
 /// A source and a sink that are no files: the host moves the bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_is_moved_by_the_host() {
