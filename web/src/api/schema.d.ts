@@ -1831,8 +1831,8 @@ export interface components {
             import_windows: boolean;
             /**
              * Format: int32
-             * @description The longest time that a capture waits for a running guest that gives back the space which its
-             *     file systems do not use any more, in seconds; 0 where it is not asked.
+             * @description The longest time that a capture waits for a running guest that gives back the space which
+             *     its file systems do not use any more, in seconds; 0 where it is not asked.
              */
             reclaim_limit_s: number;
             /** @description The format that images of instances are stored in, unless a request names another one. */
@@ -3044,8 +3044,8 @@ export interface components {
             import_windows?: boolean | null;
             /**
              * Format: int32
-             * @description The longest time that a capture waits for a running guest that gives back the space which its
-             *     file systems do not use any more, in seconds; 0 does not ask it.
+             * @description The longest time that a capture waits for a running guest that gives back the space which
+             *     its file systems do not use any more, in seconds; 0 does not ask it.
              */
             reclaim_limit_s?: number | null;
             capture_format?: components["schemas"]["CaptureFormat"] | null;

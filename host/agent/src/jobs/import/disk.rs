@@ -12,6 +12,7 @@ use imprint_domain::{
     image::ImageFormat,
     import::{ImportFacts, Packing},
     task_error::TaskErrorCode,
+    windows::DeclaredOs,
 };
 use imprint_ports::{BlockSource, DiskFormat, Guess};
 
@@ -21,6 +22,7 @@ use crate::{
     jobs::{
         copy::{self, Place},
         image::size_of,
+        inside,
         job::Job,
     },
     journal::steps,
@@ -65,8 +67,12 @@ pub(super) async fn open(
     match Disk::open(reader.as_ref(), blob.clone(), &options).await {
         Ok(disk) => {
             let packing = if name == GCE { Some(Packing::Gzip) } else { packing };
-            let facts = facts(format, packing, disk.size(), false)?;
-            Ok(Opened { facts, disk: Some(Arc::new(disk)) })
+            let disk = Arc::new(disk);
+            let facts = ImportFacts {
+                windows: is_windows(job, &disk).await,
+                ..facts(format, packing, disk.size(), false)?
+            };
+            Ok(Opened { facts, disk: Some(disk) })
         }
         Err(EngineError::ExternalReference { .. }) => {
             let facts = ImportFacts { is_incomplete: true, ..facts(format, packing, blob.size(), false)? };
@@ -74,6 +80,12 @@ pub(super) async fn open(
         }
         Err(error) => Err(copy::job_error(error, Place::Machine)),
     }
+}
+
+/// Returns whether a disk has Windows (S80); `None` where nothing tells.
+async fn is_windows(job: &Job, disk: &Arc<Disk>) -> Option<bool> {
+    let found = inside::look(job, disk).await?;
+    found.declared_os().map(|os| os == DeclaredOs::Windows)
 }
 
 fn facts(

@@ -37,7 +37,7 @@ pub(crate) struct ExportArgs {
     /// OS_AUTH_URL, OS_USERNAME, OS_PROJECT_NAME and OS_PASSWORD, or from files (--secret)
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
-    /// Setting of that storage, such as endpoint=https://s3.example.com; may be given several times
+    /// Setting of that storage, such as region=eu-west-1; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, requires = "to")]
     pub(crate) settings: Vec<(String, String)>,
     /// Secret of that storage, in a file or `-` for standard input; may be given several times
