@@ -162,8 +162,9 @@ async fn a_guest_gives_back_space_before_its_image_is_created() -> Result<()> {
         sizes.extend(image["size_bytes"].as_u64());
     }
     let [untouched, trimmed] = sizes[..] else { anyhow::bail!("{sizes:?}") };
+    // The guest has written to some of the blocks again meanwhile.
     assert!(
-        trimmed + (40 << 20) < untouched,
+        trimmed + (32 << 20) < untouched,
         "{untouched} bytes, and {trimmed} bytes after the guest was asked"
     );
     Ok(())

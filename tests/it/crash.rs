@@ -67,6 +67,7 @@ fn steps() -> Result<Vec<String>> {
         "merging",
         "replacing",
         "replaced",
+        "receiving",
     ];
     let all = String::from_utf8(output.stdout)?;
     Ok(all.split_whitespace().filter(|step| !other.contains(step)).map(str::to_owned).collect())

@@ -15,7 +15,7 @@ use imprint_tests::{
     eventually,
     server::Server,
     tools::{self, arg},
-    web::{AUTHORIZATION, Manner, WebServer},
+    web::{AUTHORIZATION, Behaviour, WebServer},
 };
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ impl Demo {
         self.customer.post("/images", &request).await
     }
 
-    async fn from_url(&self, name: &str, source: Value) -> Result<Value> {
+    async fn fetched(&self, name: &str, source: Value) -> Result<Value> {
         let made = self.request(name, source).await?;
         self.customer.finished(&made["task"]).await
     }
@@ -314,7 +314,7 @@ async fn files_of_every_kind_are_the_same_disk() -> Result<()> {
         files.push(sample.converted(format)?);
     }
     files.push(sample.raw.clone());
-    // Azure's is a fixed one, EC2's and Rackspace's grow; Google's is a raw disk in an archive.
+    // Azure's is a fixed one, EC2's and Rackspace's grow.
     for subformat in ["fixed", "dynamic"] {
         let path = sample.dir.path().join(format!("{subformat}.vhd"));
         let options = format!("subformat={subformat},force_size");
@@ -322,10 +322,6 @@ async fn files_of_every_kind_are_the_same_disk() -> Result<()> {
         tools::ok("qemu-img", &convert)?;
         files.push(path);
     }
-    let archive = sample.dir.path().join("gce.tar.gz");
-    let folder = arg(sample.dir.path());
-    tools::ok("tar", &["--format=oldgnu", "-Sczf", arg(&archive), "-C", folder, "disk.raw"])?;
-    files.push(archive);
     for (program, ending) in [("gzip", "gz"), ("xz", "xz"), ("zstd", "zst"), ("bzip2", "bz2")] {
         let packed = sample.dir.path().join(format!("disk.raw.{ending}"));
         let output = Command::new(program).args(["-c", arg(&sample.raw)]).output()?;
@@ -360,26 +356,26 @@ async fn a_disk_is_imported_from_a_server() -> Result<()> {
     let sample = Sample::new(40 * MIB)?;
     let bytes = fs::read(sample.converted("qcow2")?)?;
     let sha256 = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
-    let ranges = WebServer::start(bytes.clone(), Manner::Ranges).await?;
+    let ranges = WebServer::start(bytes.clone(), Behaviour::Ranges).await?;
 
     let made = demo.request("direct", json!({"type": "url", "url": ranges.url})).await?;
     demo.customer.succeeded(&made["task"]).await?;
     let image = demo.holds(id(&made["image"]), &sample).await?;
     let origin = image["import"]["origin"].as_str().unwrap_or_default().to_owned();
     assert!(ranges.url.starts_with(&origin) && origin.ends_with("/files/disk.img"), "{origin}");
-    let task = demo.from_url("checked", json!({"type": "url", "url": ranges.url, "digest": sha256})).await?;
+    let task = demo.fetched("checked", json!({"type": "url", "url": ranges.url, "digest": sha256})).await?;
     assert_eq!(task["state"], "succeeded", "{task}");
-    let password = WebServer::start(bytes.clone(), Manner::Password).await?;
+    let password = WebServer::start(bytes.clone(), Behaviour::Password).await?;
     let with = json!({"type": "url", "url": password.url, "headers": {"Authorization": AUTHORIZATION}});
-    assert_eq!(demo.from_url("password", with).await?["state"], "succeeded");
-    let whole = WebServer::start(bytes.clone(), Manner::Whole).await?;
-    let task = demo.from_url("whole", json!({"type": "url", "url": whole.url})).await?;
+    assert_eq!(demo.fetched("password", with).await?["state"], "succeeded");
+    let whole = WebServer::start(bytes.clone(), Behaviour::Whole).await?;
+    let task = demo.fetched("whole", json!({"type": "url", "url": whole.url})).await?;
     assert_eq!(task["state"], "succeeded", "{task}");
     assert_eq!(demo.server.stored_files()?.len(), 4);
 
     let wrong = format!("sha256:{}", "0".repeat(64));
-    let changing = WebServer::start(bytes.clone(), Manner::Changing).await?;
-    let missing = WebServer::start(bytes.clone(), Manner::Missing).await?;
+    let changing = WebServer::start(bytes.clone(), Behaviour::Changing).await?;
+    let missing = WebServer::start(bytes.clone(), Behaviour::Missing).await?;
     let cases = [
         (json!({"type": "url", "url": ranges.url, "digest": wrong}), "import_digest_mismatch"),
         (json!({"type": "url", "url": ranges.url, "size_bytes": 7}), "import_size_mismatch"),
@@ -388,7 +384,7 @@ async fn a_disk_is_imported_from_a_server() -> Result<()> {
         (json!({"type": "url", "url": changing.url}), "import_source_changed"),
     ];
     for (source, code) in cases {
-        let task = demo.from_url("wrong", source.clone()).await?;
+        let task = demo.fetched("wrong", source.clone()).await?;
         assert_eq!(
             (&task["state"], &task["error"]["code"]),
             (&json!("failed"), &json!(code)),
@@ -402,7 +398,7 @@ async fn a_disk_is_imported_from_a_server() -> Result<()> {
     let images = demo.admin.get("/images?scope=all").await?.to_string();
     for shown in [demo.server.logs(), images] {
         assert!(
-            !shown.contains("secret-of-the-tests") && !shown.contains("password-of-the-tests"),
+            !shown.contains("secret-of-the-tests") && !shown.contains("token-of-the-web-server"),
             "{shown}"
         );
     }
@@ -417,8 +413,8 @@ fn hex(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn what_breaks_the_rules_is_refused_with_every_reason() -> Result<()> {
     let demo = demo("").await?;
-    let server = WebServer::start(vec![0; 4096], Manner::Ranges).await?;
-    let task = demo.from_url("private", json!({"type": "url", "url": server.url})).await?;
+    let server = WebServer::start(vec![0; 4096], Behaviour::Ranges).await?;
+    let task = demo.fetched("private", json!({"type": "url", "url": server.url})).await?;
     assert_eq!(task["error"]["code"], "import_address", "{task}");
     assert_eq!(server.requests(), 0, "nothing is sent into a private network");
 
@@ -465,5 +461,37 @@ async fn what_breaks_the_rules_is_refused_with_every_reason() -> Result<()> {
         "source": {"type": "upload", "size_bytes": 1}});
     let refused = demo.customer.send(Method::POST, "/images", Some(&request), &[]).await?;
     assert_eq!((refused.status, &refused.body["code"]), (StatusCode::FORBIDDEN, &json!("import_disabled")));
+    Ok(())
+}
+
+/// A disk with an NTFS file system, and the registry of Windows on it.
+fn windows(dir: &Path) -> Result<PathBuf> {
+    let tree = dir.join("windows");
+    let hives = tree.join("Windows/System32/config");
+    fs::create_dir_all(&hives)?;
+    for hive in ["SOFTWARE", "SYSTEM"] {
+        fs::write(hives.join(hive), [0; 8192])?;
+    }
+    let (archive, disk) = (dir.join("windows.wim"), dir.join("windows.img"));
+    fs::File::create(&disk)?.set_len(64 << 20)?;
+    tools::ok("wimcapture", &[arg(&tree), arg(&archive), "--compress=none"])?;
+    tools::ok("mkntfs", &["-F", "-Q", "-q", arg(&disk)])?;
+    tools::ok("wimapply", &[arg(&archive), arg(&disk)])?;
+    Ok(disk)
+}
+
+#[tokio::test]
+async fn windows_is_refused_unless_the_location_takes_it() -> Result<()> {
+    let demo = demo("").await?;
+    let dir = tempfile::tempdir()?;
+    let disk = windows(dir.path())?;
+    let output = demo.cli(&["image", "import", "refused", "--file", arg(&disk), "--wait"])?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("The disk holds Windows"), "{text}");
+    demo.nothing_left(0).await?;
+    let taken = json!({"import_windows": true});
+    demo.admin.patch(&format!("/admin/locations/{}", demo.location), &taken).await?;
+    let output = demo.cli(&["image", "import", "taken", "--file", arg(&disk), "--wait"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

@@ -28,7 +28,12 @@ pub struct Answer {
 impl Client {
     /// Returns a client without an account.
     pub fn anonymous(base: &str) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?;
+        // A connection that waits for its next request may be closed by the server just when that
+        // one is sent.
+        let http = reqwest::Client::builder()
+            .timeout(std::time::Duration::from_secs(60))
+            .pool_max_idle_per_host(0)
+            .build()?;
         Ok(Self { http, base: format!("{base}/api/v1"), token: None })
     }
 

@@ -161,7 +161,10 @@ impl Server {
     pub async fn console_says(&self, instance: &str, words: &str) -> Result<String> {
         let what = format!("`{words}` on the console");
         let seen = eventually(&what, async || {
-            Ok(self.console(instance).lines().find(|line| line.contains(words)).map(str::to_owned))
+            // A line that is still being written is not read.
+            let console = self.console(instance);
+            let mut lines = console.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            Ok(lines.find(|line| line.contains(words)).map(|line| line.trim_end().to_owned()))
         });
         seen.await.with_context(|| format!("console: {}", self.console(instance)))
     }

@@ -18,7 +18,7 @@ use tokio::{
 
 /// How the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behaviour {
     /// With the ranges that are asked for.
     Ranges,
     /// With the whole file, whatever is asked for.
@@ -31,8 +31,8 @@ pub enum Manner {
     Missing,
 }
 
-/// The field `Authorization` that [`Manner::Password`] wants.
-pub const AUTHORIZATION: &str = "Bearer password-of-the-tests";
+/// The field `Authorization` that [`Behaviour::Password`] wants.
+pub const AUTHORIZATION: &str = "Bearer token-of-the-web-server";
 
 /// A server that ends when it is dropped.
 pub struct WebServer {
@@ -44,17 +44,17 @@ pub struct WebServer {
 
 struct Shared {
     file: Vec<u8>,
-    manner: Manner,
+    behaviour: Behaviour,
     requests: Arc<AtomicU32>,
 }
 
 impl WebServer {
     /// Starts a server on loopback.
-    pub async fn start(file: Vec<u8>, manner: Manner) -> Result<Self> {
+    pub async fn start(file: Vec<u8>, behaviour: Behaviour) -> Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("http://{}/files/disk.img?signature=secret-of-the-tests", listener.local_addr()?);
         let requests = Arc::<AtomicU32>::default();
-        let shared = Arc::new(Shared { file, manner, requests: requests.clone() });
+        let shared = Arc::new(Shared { file, behaviour, requests: requests.clone() });
         let mut connections = JoinSet::new();
         connections.spawn(async move {
             let mut open = JoinSet::new();
@@ -101,18 +101,18 @@ async fn head(stream: &mut BufReader<TcpStream>) -> Result<Option<BTreeMap<Strin
 fn answer(shared: &Shared, fields: &BTreeMap<String, String>, count: u32) -> Vec<u8> {
     let size = shared.file.len();
     let refused = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes();
-    match shared.manner {
-        Manner::Missing => return refused("404 Not Found"),
-        Manner::Password if fields.get("authorization").is_none_or(|value| value != AUTHORIZATION) => {
+    match shared.behaviour {
+        Behaviour::Missing => return refused("404 Not Found"),
+        Behaviour::Password if fields.get("authorization").is_none_or(|value| value != AUTHORIZATION) => {
             return refused("401 Unauthorized");
         }
-        Manner::Ranges | Manner::Whole | Manner::Password | Manner::Changing => {}
+        Behaviour::Ranges | Behaviour::Whole | Behaviour::Password | Behaviour::Changing => {}
     }
-    let tag = if shared.manner == Manner::Changing && count > 2 { "second" } else { "first" };
+    let tag = if shared.behaviour == Behaviour::Changing && count > 2 { "second" } else { "first" };
     if fields.get("if-match").is_some_and(|wanted| *wanted != format!("\"{tag}\"")) {
         return refused("412 Precondition Failed");
     }
-    let range = fields.get("range").filter(|_| shared.manner != Manner::Whole).and_then(|range| {
+    let range = fields.get("range").filter(|_| shared.behaviour != Behaviour::Whole).and_then(|range| {
         let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
         Some((first.parse::<usize>().ok()?, last.parse::<usize>().ok()?.min(size - 1)))
     });

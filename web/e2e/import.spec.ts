@@ -77,8 +77,8 @@ test('what breaks the rules of the location is refused with the reason', async (
   await page.getByRole('button', { name: 'Import', exact: true }).click()
   await expect(row(page, 'installer')).toContainText('Error', IMPORT)
   await row(page, 'installer').getByRole('link', { name: 'installer' }).click()
-  await expect(page.getByText('the image of an optical disc')).toBeVisible()
-  await expect(page.getByText('Install the system from it onto a disk')).toBeVisible()
+  await expect(page.getByText('the image of an optical disc').first()).toBeVisible()
+  await expect(page.getByText('Install the system from it onto a disk').first()).toBeVisible()
   await expectAccessible(page)
 })
 

@@ -8,6 +8,7 @@ use imprint_domain::{
     export::ExportForm,
     id::{DiskId, ImageId, InstanceId, IsoId, StorageId, TaskId},
     image::{Compression, ImageFormat},
+    import::ImportPolicy,
     metadata::VmMode,
     name::Name,
     plugin_kind::StorageKind,
@@ -17,7 +18,10 @@ use imprint_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{import::ImportAssignment, object::ObjectSource};
+use crate::{
+    import::{FileDigest, ImportSource},
+    object::ObjectSource,
+};
 
 /// A task as an agent gets it, with its lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -363,6 +367,28 @@ pub struct TestStorageAssignment {
     pub read_only: bool,
     /// Whether there are secrets to fetch under the lease of the task.
     pub has_secrets: bool,
+}
+
+/// Import a disk: receive or read its file, look at it, and write it as an image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImportAssignment {
+    /// The image to write.
+    pub image: ImageRef,
+    /// The compression of the image.
+    pub compression: Compression,
+    /// Where the file comes from.
+    pub source: ImportSource,
+    /// The format that its owner says the file has; `None` takes what its content shows.
+    #[serde(default)]
+    pub declared: Option<ImageFormat>,
+    /// The size in bytes that the file has to have; `None` takes any.
+    #[serde(default)]
+    pub size: Option<ByteSize>,
+    /// The digest that the file has to have.
+    #[serde(default)]
+    pub expected: Option<FileDigest>,
+    /// The rules of the location.
+    pub policy: ImportPolicy,
 }
 
 /// List what is on an image storage, and report it with [`crate::ControlPlane::scanned`].

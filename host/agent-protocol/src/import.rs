@@ -1,37 +1,7 @@
-//! Imports: what an agent is asked to make an image of, and how the file reaches it.
+//! Imports: where the file comes from, and its digest.
 
-use imprint_domain::{
-    id::TaskId,
-    image::{Compression, ImageFormat, StoredImage},
-    import::{ImportPolicy, Packing},
-    size::ByteSize,
-    time::Timestamp,
-};
+use imprint_domain::size::ByteSize;
 use serde::{Deserialize, Serialize};
-
-use crate::{assignment::ImageRef, report::HeldLease};
-
-/// Import a disk: receive or read its file, look at it, and write it as an image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ImportAssignment {
-    /// The image to write.
-    pub image: ImageRef,
-    /// The compression of the image.
-    pub compression: Compression,
-    /// Where the file comes from.
-    pub source: ImportSource,
-    /// The format that its owner says the file has; `None` takes what its content shows.
-    #[serde(default)]
-    pub declared: Option<ImageFormat>,
-    /// The size in bytes that the file has to have; `None` takes any.
-    #[serde(default)]
-    pub size: Option<ByteSize>,
-    /// The digest that the file has to have.
-    #[serde(default)]
-    pub expected: Option<FileDigest>,
-    /// The rules of the location.
-    pub policy: ImportPolicy,
-}
 
 /// Where the file of an import comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,82 +110,6 @@ impl From<FileDigest> for String {
     }
 }
 
-/// The result of an import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImportResult {
-    /// The stored image.
-    pub image: StoredImage,
-    /// The size of the file in bytes, as it came.
-    pub file_size: ByteSize,
-    /// The format of the file.
-    pub format: ImageFormat,
-    /// What it was packed as.
-    pub packing: Option<Packing>,
-}
-
-/// A request to set what a task reserves: its agent knows now how much it writes at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReserveRequest {
-    /// The lease of the task.
-    pub lease: HeldLease,
-    /// The most bytes that the image takes.
-    pub bytes: ByteSize,
-}
-
-/// The answer to a [`ReserveRequest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reserved", rename_all = "snake_case")]
-pub enum ReserveResponse {
-    /// The bytes are reserved.
-    Granted,
-    /// The account's limit or the storage has no room for them.
-    Refused {
-        /// The error that the task ends with.
-        error: imprint_domain::task_error::TaskError,
-    },
-}
-
-/// What a token for an upload permits: to send the file of one import until a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UploadGrant {
-    /// The task that imports it.
-    pub upload: TaskId,
-    /// The time after which the token is refused.
-    pub until: Timestamp,
-}
-
-/// The state of an upload, as an agent tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UploadState {
-    /// The size of the file in bytes.
-    pub size: u64,
-    /// The bytes that are there from the beginning on, without a gap.
-    pub offset: u64,
-    /// The bytes that are there in all.
-    pub received: u64,
-    /// The bytes of a part that is sent on its own; the last one may be shorter.
-    pub part_size: u64,
-    /// The numbers of the parts that are not whole yet, from 1, in ascending order; at most
-    /// [`MAX_MISSING`] of them.
-    pub missing: Vec<u32>,
-}
-
-/// The most parts that one state names as missing.
-pub const MAX_MISSING: usize = 1000;
-
-/// The start of the paths of uploads.
-const PATH: &str = "/v1/uploads/";
-
-/// Returns the path of an upload in the URL of its server.
-pub fn upload_path(upload: TaskId) -> String {
-    format!("{PATH}{upload}")
-}
-
-/// Returns the upload of such a path; `None` for any other path.
-pub fn upload_of_path(path: &str) -> Option<TaskId> {
-    path.strip_prefix(PATH)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,13 +127,5 @@ mod tests {
         {
             assert_eq!(of(wrong), Err(InvalidFileDigest), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_path_names_an_upload() {
-        let id = TaskId::new(uuid::Uuid::from_u128(7));
-        assert_eq!(upload_of_path(&upload_path(id)), Some(id));
-        assert_eq!(upload_of_path("/v1/uploads/x"), None);
-        assert_eq!(upload_of_path("/v1/objects/x"), None);
     }
 }

@@ -20,21 +20,18 @@ mod error;
 mod import;
 mod object;
 mod report;
+mod upload;
 
 pub use assignment::{
     Assignment, AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment,
     DeleteImageAssignment, DeployAssignment, Devices, DevicesAssignment, ExportImageAssignment, FurtherDisk,
-    ImageRef, InstanceRef, IsoRef, MAX_CLEANED, Medium, MoveImageAssignment, PowerAssignment,
-    RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
+    ImageRef, ImportAssignment, InstanceRef, IsoRef, MAX_CLEANED, Medium, MoveImageAssignment,
+    PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
     TestStorageAssignment, VerifyImageAssignment,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
-pub use import::{
-    DigestAlgorithm, FileDigest, ImportAssignment, ImportResult, ImportSource, InvalidFileDigest,
-    MAX_MISSING, ReserveRequest, ReserveResponse, UploadGrant, UploadState, secret_name, upload_of_path,
-    upload_path,
-};
+pub use import::{DigestAlgorithm, FileDigest, ImportSource, InvalidFileDigest, secret_name};
 use imprint_domain::id::HypervisorId;
 pub use object::{
     Fingerprint, InvalidFingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource, TokenError,
@@ -42,10 +39,12 @@ pub use object::{
 };
 pub use report::{
     CaptureResult, ClaimRequest, ClaimResponse, DeployResult, ExportResult, Finish, Heartbeat,
-    HeartbeatResponse, HeldLease, ImageResult, InstanceReport, IsoResult, MAX_SCANNED_OBJECTS, MoveResult,
-    Outcome, ProgressReport, ProgressResponse, Register, RegisterResponse, ScanReport, ScanResponse,
-    ScannedDigest, ScannedObject, SecretsRequest, SecretsResponse, StorageKindReport, StorageReport,
+    HeartbeatResponse, HeldLease, ImageResult, ImportResult, InstanceReport, IsoResult, MAX_SCANNED_OBJECTS,
+    MoveResult, Outcome, ProgressReport, ProgressResponse, Register, RegisterResponse, ReserveRequest,
+    ReserveResponse, ScanReport, ScanResponse, ScannedDigest, ScannedObject, SecretsRequest, SecretsResponse,
+    StorageKindReport, StorageReport,
 };
+pub use upload::{MAX_MISSING, UploadGrant, UploadState, upload_of_path, upload_path};
 
 /// The version of the protocol. An agent that supports another one than the control plane is
 /// refused at its registration.

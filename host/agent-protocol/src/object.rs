@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::import::UploadGrant;
+use crate::upload::UploadGrant;
 
 /// The bytes of a key, and of a fingerprint.
 const BYTES: usize = 32;
@@ -210,8 +210,8 @@ impl ObjectKey {
         self.sign(grant)
     }
 
-    /// Makes a token for an upload. Neither kind of token is accepted as the other one: their claims
-    /// have no member in common that both need.
+    /// Makes a token for an upload. Neither kind of token is accepted as the other one: their
+    /// claims have no member in common that both need.
     pub fn upload_token(&self, grant: &UploadGrant) -> String {
         self.sign(grant)
     }

@@ -7,7 +7,8 @@ use imprint_domain::{
     digest::{LogicalDigest, StoredDigest},
     export::StoredExport,
     id::{AgentId, InstanceId, StorageId, TaskId},
-    image::StoredImage,
+    image::{ImageFormat, StoredImage},
+    import::Packing,
     instance::Power,
     iso::StoredIso,
     network::Network,
@@ -23,7 +24,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assignment::{Assignment, StorageRef},
-    import::ImportResult,
     object::{ObjectKey, ObjectServer},
 };
 
@@ -298,6 +298,41 @@ pub struct CaptureResult {
 pub struct ImageResult {
     /// The stored image.
     pub image: StoredImage,
+}
+
+/// The result of an import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportResult {
+    /// The stored image.
+    pub image: StoredImage,
+    /// The size of the file in bytes, as it came.
+    pub file_size: ByteSize,
+    /// The format of the file.
+    pub format: ImageFormat,
+    /// What it was packed as.
+    pub packing: Option<Packing>,
+}
+
+/// A request to set what a task reserves: its agent knows now how much it writes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReserveRequest {
+    /// The lease of the task.
+    pub lease: HeldLease,
+    /// The most bytes that the image takes.
+    pub bytes: ByteSize,
+}
+
+/// The answer to a [`ReserveRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reserved", rename_all = "snake_case")]
+pub enum ReserveResponse {
+    /// The bytes are reserved.
+    Granted,
+    /// The account's limit or the storage has no room for them.
+    Refused {
+        /// The error that the task ends with.
+        error: TaskError,
+    },
 }
 
 /// The properties of an ISO's file.

@@ -30,7 +30,6 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     error::{JobError, StopReason},
-    jobs::copy::RESERVED_BYTES,
     journal::fault::Fault,
     machine::{
         instance::InstanceDir,
@@ -56,6 +55,9 @@ pub(crate) struct Machine {
     /// The uploads that are received at the moment.
     pub(crate) receivers: Arc<Receivers>,
 }
+
+/// The space that jobs leave free on the machine's disk, in bytes.
+pub(crate) const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Locks by ids; those that nobody holds or waits for take no memory.
 struct Locks<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
@@ -275,7 +277,8 @@ impl Machine {
         findings
     }
 
-    /// Returns how many bytes may be written to a folder, with those left free that jobs leave free.
+    /// Returns how many bytes may be written to a folder, with those left free that jobs leave
+    /// free.
     /// Blocks.
     pub(crate) fn free_room(&self, folder: &Path) -> Result<u64, JobError> {
         let free = free_space(folder).map_err(|error| JobError::io("read the free space", &error))?;

@@ -2,10 +2,10 @@
 //! over HTTPS.
 //!
 //! `GET` and `HEAD` of `/v1/objects/STORAGE/KEY`, with single ranges and conditions, for those who
-//! have a token of the control plane for just that object. There is nothing to list. All that can be
-//! written are the files of imports that this agent receives at the moment: `/v1/uploads/TASK`, for
-//! those who have a token for that one. The certificate is the agent's own; who connects knows its fingerprint from the control
-//! plane.
+//! have a token of the control plane for just that object. There is nothing to list. All that can
+//! be written are the files of imports that this agent receives at the moment: `/v1/uploads/TASK`,
+//! for those who have a token for that one. The certificate is the agent's own; who connects knows
+//! its fingerprint from the control plane.
 //!
 //! Everything is bounded: the connections, the head of a request, the time that anything may take,
 //! and one piece of an object in memory for each connection. A reader that goes away ends the read.
@@ -16,6 +16,7 @@ mod client;
 mod connection;
 mod context;
 mod range;
+mod refusal;
 mod upload;
 
 use std::{

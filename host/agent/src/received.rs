@@ -131,7 +131,7 @@ impl Received {
         }
         UploadState {
             size: self.size,
-            offset: state.written.from_start(),
+            offset: state.written.whole_from_start(),
             received: state.written.total(),
             part_size: self.part_size,
             missing,

@@ -18,6 +18,7 @@ pub(crate) mod failure;
 mod find;
 mod hypervisor;
 mod image;
+mod image_details;
 mod import;
 mod instance;
 mod instance_details;

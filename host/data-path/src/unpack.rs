@@ -1,8 +1,8 @@
 //! Unpacking: a file inside of a compressed one, written to a file of its own.
 //!
-//! The decoders are written in Rust, so that they need no process of their own (ADR 6 is about those
-//! that are not). What they write is bounded, and so is their memory; a
-//! few kilobytes that unpack to terabytes end at the bound.
+//! The decoders are written in Rust, so that they need no process of their own (ADR 6 is about
+//! those that are not). What they write is bounded, and so is their memory; a few kilobytes that
+//! unpack to terabytes end at the bound.
 
 use std::io::{self, BufReader, Read};
 

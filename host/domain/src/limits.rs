@@ -83,7 +83,8 @@ impl Quota {
         }
     }
 
-    /// Decides whether an image that counts already may take up to `needed` bytes instead of `held`.
+    /// Decides whether an image that counts already may take up to `needed` bytes instead of
+    /// `held`.
     ///
     /// # Errors
     ///

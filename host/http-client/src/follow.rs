@@ -101,7 +101,7 @@ impl Follower {
     /// # Errors
     ///
     /// [`HttpError::Redirect`] for what is not followed.
-    fn next(&self, from: &Target, answer: &Answer) -> Result<Option<Target>, HttpError> {
+    pub(crate) fn next(&self, from: &Target, answer: &Answer) -> Result<Option<Target>, HttpError> {
         let Some(location) = location(answer) else { return Ok(None) };
         let address = from.address.as_ref().unwrap_or(&self.origin.0).redirected(&location)?;
         let (host, port) = self.origin.0.host();

@@ -15,4 +15,5 @@ pub(crate) mod reconcile;
 mod retry;
 pub(crate) mod scheduler;
 pub(crate) mod storage_ref;
+pub(crate) mod storage_test;
 pub(crate) mod task;

@@ -1,8 +1,8 @@
 //! The inspector of disks: partition tables, file systems, the operating system and what is
 //! installed in it.
 //!
-//! Every step is one of these: [`table`] divides the disk, [`volume`] recognises what fills a part
-//! of it and reads the superblock, [`files`] are the files in it, and [`look`] asks them questions.
+//! Every step is one of these: `table` divides the disk, `volume` recognises what fills a part
+//! of it and reads the superblock, `files` are the files in it, and `look` asks them questions.
 //! Superblocks and tables are read by code of ours with a bound on every number; the files of ext
 //! and FAT by crates, those of NTFS and XFS and the hives of Windows' registry by readers of ours.
 //!

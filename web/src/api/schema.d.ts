@@ -839,7 +839,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show an upload */
+        /**
+         * Show an upload
+         * @description `Upload-Offset` is where it continues, for clients of tus, which ask with `HEAD`.
+         */
         get: operations["upload_show"];
         put?: never;
         post?: never;
@@ -849,14 +852,11 @@ export interface paths {
          */
         delete: operations["upload_delete"];
         options?: never;
-        /**
-         * Ask where an upload is
-         * @description `Upload-Offset` is where it goes on (tus 1.0).
-         */
-        head: operations["upload_offset"];
+        head?: never;
         /**
          * Continue an upload
-         * @description The body goes on at `Upload-Offset` (tus 1.0). What arrived of a body that was cut off counts.
+         * @description The body continues the file at `Upload-Offset` (tus 1.0). What arrived of a body that was cut
+         *     off counts.
          */
         patch: operations["upload_continue"];
         trace?: never;
@@ -2307,10 +2307,7 @@ export interface components {
             domain_controller?: boolean | null;
             storage_id?: components["schemas"]["StorageId"] | null;
             location_id?: components["schemas"]["LocationId"] | null;
-            /**
-             * @description Whether an imported image becomes a stock image. For administrators only.
-             * @default false
-             */
+            /** @description Whether an imported image becomes a stock image. For administrators only. */
             stock?: boolean;
         };
         /** @description An export of an image: its disk as a file of another format. */
@@ -2367,11 +2364,6 @@ export interface components {
              */
             expires_at: string;
         };
-        /**
-         * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
-         * @enum {string}
-         */
-        ImageFormat: "raw" | "qcow2" | "vhd" | "vhdx" | "vmdk" | "vdi" | "ova";
         /**
          * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
          * @enum {string}
@@ -2941,6 +2933,8 @@ export interface components {
              * @description The largest disk that is imported, in bytes as a guest sees it.
              */
             import_limit_bytes: number;
+            /** @description Whether images can be exported in the location. */
+            export_enabled: boolean;
         };
         /** @description A request to create a location. */
         LocationCreate: {
@@ -2966,6 +2960,11 @@ export interface components {
              * @default false
              */
             import_enabled: boolean;
+            /**
+             * @description Whether customers can export their images in the location.
+             * @default false
+             */
+            export_enabled: boolean;
             /**
              * Format: int32
              * @description The most images of an account in the location; without it, no limit.
@@ -4159,7 +4158,7 @@ export interface components {
          * @description What a task does.
          * @enum {string}
          */
-        TaskKind: "image.capture" | "image.register" | "image.import" | "image.delete" | "image.move" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
+        TaskKind: "image.capture" | "image.register" | "image.import" | "image.delete" | "image.move" | "image.export" | "object.delete" | "instance.deploy" | "instance.reinstall" | "instance.start" | "instance.stop" | "instance.coalesce" | "instance.mount_iso" | "instance.eject_iso" | "instance.attach_disk" | "instance.detach_disk" | "instance.delete" | "iso.register" | "storage.test" | "storage.scan" | "storage.clean" | "image.verify";
         /**
          * @description The state of a task.
          * @enum {string}
@@ -6754,34 +6753,13 @@ export interface operations {
             };
         };
     };
-    upload_offset: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The image */
-                id: components["schemas"]["ImageId"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The answer is in the fields of the head */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
     upload_continue: {
         parameters: {
             query?: never;
             header: {
                 /** @description 1.0.0 */
                 "Tus-Resumable": string;
-                /** @description Where the body goes on */
+                /** @description Where the body continues the file */
                 "Upload-Offset": number;
             };
             path: {
@@ -6799,7 +6777,7 @@ export interface operations {
             /** @description The bytes have arrived */
             204: {
                 headers: {
-                    /** @description Where the upload goes on */
+                    /** @description Where the upload continues */
                     "Upload-Offset"?: number;
                     [name: string]: unknown;
                 };
@@ -8172,7 +8150,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The upload has begun */
+            /** @description The upload is started */
             201: {
                 headers: {
                     /** @description Where the bytes go */

@@ -148,7 +148,8 @@ async function send(imageId: string, file: File): Promise<void> {
       patch(imageId, {
         state: 'waiting',
         rate: null,
-        problem: 'This is another file: it does not have the size of the one that the upload was begun with.',
+        problem:
+          'This is another file: it does not have the size of the one that the upload was started with.',
       })
       return
     }

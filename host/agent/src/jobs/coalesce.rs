@@ -27,7 +27,7 @@ use crate::{
     },
     journal::{FileJournal, steps},
     machine::{
-        Machine,
+        Machine, RESERVED_BYTES,
         instance::{InstanceDir, MERGED, disk_file},
     },
     sync::blocking,
@@ -76,8 +76,7 @@ pub(crate) async fn merge(
 ) -> Result<(), JobError> {
     job.control.phase(Phase::Coalesce);
     let dir = job.machine.instance_dir(instance.id);
-    job.machine
-        .require_room(dir.folder(), chain.disk.map().stored_bytes().saturating_add(copy::RESERVED_BYTES))?;
+    job.machine.require_room(dir.folder(), chain.disk.map().stored_bytes().saturating_add(RESERVED_BYTES))?;
     job.note(steps::MERGING, []).await?;
     let cancel = job.control.child_token();
     let writing = write_and_verify(job, instance, &chain, cancel.clone());

@@ -25,9 +25,6 @@ use crate::{
     sync::blocking,
 };
 
-/// The space that jobs leave free on the machine's disk, in bytes.
-pub(crate) const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
-
 /// The end of a copy that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {

@@ -26,6 +26,7 @@ use crate::{
     },
     journal::steps,
     machine::{
+        RESERVED_BYTES,
         devices::DefinedDevices,
         instance::{Definition, InstanceDir, allocated, disk_file},
     },
@@ -146,7 +147,7 @@ pub(super) async fn write_disk(
             "the new disk is smaller than the image's; ask for a larger one",
         ));
     }
-    job.machine.require_room(dir.folder(), disk.map().stored_bytes().saturating_add(copy::RESERVED_BYTES))?;
+    job.machine.require_room(dir.folder(), disk.map().stored_bytes().saturating_add(RESERVED_BYTES))?;
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());

@@ -31,7 +31,7 @@ use crate::{
     },
     journal::{FileJournal, steps},
     machine::{
-        Machine,
+        Machine, RESERVED_BYTES,
         devices::{DefinedDevices, DefinedMedium, copy_file, disk_spec, further_file, path_below, serial},
         instance::InstanceDir,
     },
@@ -93,7 +93,7 @@ pub(super) async fn write_empty(
     name: &str,
     (format, size): (ImageFormat, ByteSize),
 ) -> Result<(), JobError> {
-    job.machine.require_room(dir.folder(), copy::RESERVED_BYTES)?;
+    job.machine.require_room(dir.folder(), RESERVED_BYTES)?;
     let format = job.machine.format(format.as_str())?;
     copy::write_empty(format.as_ref(), copy::local(dir.folder(), name)?, size.bytes()).await
 }
@@ -124,7 +124,7 @@ async fn bring(
         let path = path.map_err(|error| JobError::io("find the file of the ISO", &error))?;
         return Ok(defined(Some(path)));
     }
-    job.machine.require_room(dir.folder(), source.size().saturating_add(copy::RESERVED_BYTES))?;
+    job.machine.require_room(dir.folder(), source.size().saturating_add(RESERVED_BYTES))?;
     job.control.phase(Phase::Copying);
     let progress = Arc::<Progress>::default();
     job.control.copying(progress.clone());

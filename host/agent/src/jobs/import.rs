@@ -63,6 +63,26 @@ struct Source {
 
 /// Imports a disk.
 pub(crate) async fn run(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult, JobError> {
+    import(job, assignment).await.map_err(|error| match error {
+        JobError::Failed(error) => of_source(&assignment.source, error),
+        stopped @ JobError::Stopped(_) => stopped,
+    })
+}
+
+/// What the data path says of the disk that it reads is about a file on a server here.
+fn of_source(source: &ImportSource, error: TaskError) -> JobError {
+    let code = match error.code() {
+        "conflict.source-changed" => TaskErrorCode::ImportSourceChanged,
+        code if code.starts_with("http.") => TaskErrorCode::ImportSource,
+        _ => return JobError::Failed(error),
+    };
+    match source {
+        ImportSource::Url => JobError::failed(code, error.operator_detail()),
+        ImportSource::Upload { .. } => JobError::Failed(error),
+    }
+}
+
+async fn import(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult, JobError> {
     job.control.phase(Phase::Preparing);
     let storage = job.machine.storage(&assignment.image.storage).await?;
     storage.require_writable()?;

@@ -15,7 +15,7 @@ use hyper::{
 };
 use imprint_agent_protocol::{ObjectGrant, TokenError, file_name, object_of_path, upload_of_path};
 use imprint_domain::id::StorageId;
-use imprint_ports::{ClientUrlTerms, ErrorClass, PortError, ReadLocator, SecretText};
+use imprint_ports::{ClientUrlTerms, PortError, ReadLocator, SecretText};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -26,9 +26,10 @@ use super::{
     client::{Client, Opened},
     context::Context,
     range::{Wanted, wanted},
+    refusal::{Refusal, text},
     upload,
 };
-use crate::{error::JobError, jobs::copy, machine::storages::Storage};
+use crate::{jobs::copy, machine::storages::Storage};
 
 /// The bytes that are read at once, and that a connection has in memory.
 const PIECE: u64 = 1 << 20;
@@ -39,54 +40,6 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The body of an answer.
 pub(super) type Body = StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>;
-
-/// Why a request is refused.
-pub(super) struct Refusal {
-    status: StatusCode,
-    code: String,
-    detail: String,
-}
-
-impl Refusal {
-    pub(super) fn new(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> Self {
-        Self { status, code: code.to_owned(), detail: detail.to_string() }
-    }
-
-    pub(super) fn forbidden(code: &str, detail: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::FORBIDDEN, code, detail)
-    }
-}
-
-impl From<PortError> for Refusal {
-    fn from(error: PortError) -> Self {
-        let status = match error.class {
-            ErrorClass::NotFound => StatusCode::NOT_FOUND,
-            ErrorClass::Transient | ErrorClass::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorClass::InvalidInput
-            | ErrorClass::Unsupported
-            | ErrorClass::AlreadyExists
-            | ErrorClass::Denied
-            | ErrorClass::Conflict
-            | ErrorClass::Corrupt
-            | ErrorClass::LimitExceeded
-            | ErrorClass::Internal => StatusCode::BAD_GATEWAY,
-        };
-        Self::new(status, error.cause(), &error.message)
-    }
-}
-
-impl From<JobError> for Refusal {
-    fn from(error: JobError) -> Self {
-        match error {
-            JobError::Failed(failed) => {
-                Self::new(StatusCode::BAD_GATEWAY, failed.code(), failed.operator_detail())
-            }
-            stopped @ JobError::Stopped(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "object.stopped", stopped)
-            }
-        }
-    }
-}
 
 /// Where the bytes of an object come from.
 enum Found {
@@ -227,10 +180,6 @@ async fn open(
     let etag = format!("\"{}\"", &hex::encode(Sha256::digest(version))[..32]);
     info!(storage = %storage_id, key, size = source.size(), "an object is served");
     Ok(Opened { storage_id, key, storage, source, etag })
-}
-
-pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// Whether a list of entity tags has that one, or is `*`.

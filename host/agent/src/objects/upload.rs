@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256, Sha512};
 use tokio::time::timeout;
 
 use super::{
-    answer::{Refusal, text},
     client::Client,
     context::Context,
+    refusal::{Refusal, text},
 };
 use crate::{
     received::{NotTaken, Received},
@@ -183,11 +183,12 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
             .map_err(|_| cut(format!("no byte came for {} s; continue the upload", PAUSE.as_secs())))?;
         match frame {
             None => return Ok(None),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(bytes) => return Ok(Some(bytes)),
-                // Trailers say nothing here.
-                Err(_) => {}
-            },
+            // Trailers say nothing here.
+            Some(Ok(frame)) => {
+                if let Ok(bytes) = frame.into_data() {
+                    return Ok(Some(bytes));
+                }
+            }
             Some(Err(error)) => return Err(cut(format!("the body ended early: {error}"))),
         }
     }

@@ -31,7 +31,7 @@ impl Ranges {
     }
 
     /// Returns how many bytes are there from the first one on.
-    pub(super) fn from_start(&self) -> u64 {
+    pub(super) fn whole_from_start(&self) -> u64 {
         self.0.get(&0).copied().unwrap_or(0)
     }
 
@@ -65,7 +65,7 @@ mod tests {
             }
             let count = |bytes: &[bool]| u64::try_from(bytes.iter().filter(|byte| **byte).count()).unwrap();
             prop_assert_eq!(ranges.total(), count(&bytes));
-            prop_assert_eq!(ranges.from_start(), u64::try_from(bytes.iter().take_while(|byte| **byte).count()).unwrap());
+            prop_assert_eq!(ranges.whole_from_start(), u64::try_from(bytes.iter().take_while(|byte| **byte).count()).unwrap());
             let mut last = None;
             for (from, to) in ranges.iter() {
                 prop_assert!(from < to && last.is_none_or(|last| last < from));

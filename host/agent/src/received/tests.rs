@@ -65,11 +65,10 @@ async fn the_end_is_noticed_and_so_is_silence() {
     let folder = tempfile::tempdir().unwrap();
     let file = Arc::new(Received::open(folder.path(), task(), 4, 4).unwrap());
     assert!(!file.complete(Duration::from_millis(20), |_| {}).await);
-    let waiting = tokio::spawn({
-        let file = file.clone();
-        async move { file.complete(Duration::from_secs(60), |_| {}).await }
-    });
-    file.write(0, b"ab", None).unwrap();
-    file.write(2, b"cd", None).unwrap();
-    assert!(waiting.await.unwrap());
+    let writing = async {
+        file.write(0, b"ab", None).unwrap();
+        file.write(2, b"cd", None).unwrap();
+    };
+    let (complete, ()) = tokio::join!(file.complete(Duration::from_secs(60), |_| {}), writing);
+    assert!(complete);
 }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ImageSource {
-    /// An instance, whose primary disk is captured.
+    /// An instance; its primary disk is captured.
     Instance {
         /// The instance.
         id: InstanceId,

@@ -81,7 +81,7 @@ pub(crate) async fn upload_options() -> Response {
         ("Upload-Length" = u64, Header, description = "The size of the file in bytes"),
         ("Upload-Metadata" = String, Header, description = "Pairs of a key and a value in Base64"),
     ),
-    responses((status = 201, description = "The upload has begun",
+    responses((status = 201, description = "The upload is started",
         headers(("Location" = String, description = "Where the bytes go")))),
 )]
 pub(crate) async fn upload_create(
@@ -130,7 +130,7 @@ async fn only_location(state: &ApiState, op: &service::Op) -> Result<LocationId,
 
 /// Show an upload
 ///
-/// `Upload-Offset` is where it goes on, for clients of tus, which ask with `HEAD`.
+/// `Upload-Offset` is where it continues, for clients of tus, which ask with `HEAD`.
 #[utoipa::path(
     get, path = "/images/{id}/upload", tag = "images",
     params(("id" = ImageId, Path, description = "The image")),
@@ -151,17 +151,18 @@ pub(crate) async fn upload_show(
 
 /// Continue an upload
 ///
-/// The body goes on at `Upload-Offset` (tus 1.0). What arrived of a body that was cut off counts.
+/// The body continues the file at `Upload-Offset` (tus 1.0). What arrived of a body that was cut
+/// off counts.
 #[utoipa::path(
     patch, path = "/images/{id}/upload", tag = "images",
     params(
         ("id" = ImageId, Path, description = "The image"),
         ("Tus-Resumable" = String, Header, description = "1.0.0"),
-        ("Upload-Offset" = u64, Header, description = "Where the body goes on"),
+        ("Upload-Offset" = u64, Header, description = "Where the body continues the file"),
     ),
     request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "The bytes have arrived",
-        headers(("Upload-Offset" = u64, description = "Where the upload goes on")))),
+        headers(("Upload-Offset" = u64, description = "Where the upload continues")))),
 )]
 pub(crate) async fn upload_continue(
     State(state): State<ApiState>,
@@ -209,6 +210,7 @@ pub(crate) async fn upload_part(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Upload>, ApiError> {
+    state.service().image_upload(&op, id).await?;
     let mut fields = vec![("upload-part", number.to_string())];
     if let Some(digest) = text(&headers, "content-digest") {
         fields.push(("content-digest", digest.to_owned()));

@@ -128,14 +128,15 @@ mod tests {
                 "/source/x~1y",
             ),
             (
-                format!(r#"{{"source":{{"type":"upload","id":"{id}"}},"name":"a"}}"#),
+                format!(r#"{{"source":{{"type":"floppy","id":"{id}"}},"name":"a"}}"#),
                 Code::InvalidRequest,
                 "/source/type",
             ),
             (
+                // Its type decides what a source has: the place inside of it is not known.
                 r#"{"source":{"type":"instance","id":"img_1"},"name":"a"}"#.to_owned(),
                 Code::InvalidRequest,
-                "/source/id",
+                "/source",
             ),
             (
                 format!(r#"{{"source":{{"type":"instance","id":"{id}"}},"name":7}}"#),

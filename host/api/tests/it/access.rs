@@ -66,12 +66,6 @@ fn rows(world: &World) -> Vec<Row> {
         ("image_show", Owner, None),
         ("image_update", Owner, name()),
         ("image_delete", Owner, None),
-        ("upload_options", Anybody, None),
-        ("upload_create", Account, None),
-        ("upload_show", Owner, None),
-        ("upload_continue", Owner, None),
-        ("upload_part", Owner, None),
-        ("upload_delete", Owner, None),
         ("share_incoming", Account, None),
         ("share_list", Owner, None),
         ("share_create", Owner, Some(json!({"account": "other"}))),
@@ -103,8 +97,22 @@ fn rows(world: &World) -> Vec<Row> {
     ];
     rows.extend(admin_rows(world));
     rows.extend(catalogue_rows(world));
+    rows.extend(upload_rows());
     rows.extend(export_rows());
     rows
+}
+
+/// The rows of uploads.
+fn upload_rows() -> Vec<Row> {
+    use For::{Account, Anybody, Owner};
+    vec![
+        ("upload_options", Anybody, None),
+        ("upload_create", Account, None),
+        ("upload_show", Owner, None),
+        ("upload_continue", Owner, None),
+        ("upload_part", Owner, None),
+        ("upload_delete", Owner, None),
+    ]
 }
 
 /// The rows of exports of images.

@@ -182,12 +182,8 @@ async fn wrong_bodies_are_refused_with_the_place_that_is_wrong() {
     let id = &world.instance;
     for (body, code, pointer) in [
         (json!({"name": "x"}), "invalid_request", ""),
-        (json!({"source": {"type": "upload", "id": id}, "name": "x"}), "invalid_request", "/source/type"),
-        (
-            json!({"source": {"type": "instance", "id": "img_1"}, "name": "x"}),
-            "invalid_request",
-            "/source/id",
-        ),
+        (json!({"source": {"type": "floppy", "id": id}, "name": "x"}), "invalid_request", "/source/type"),
+        (json!({"source": {"type": "instance", "id": "img_1"}, "name": "x"}), "invalid_request", "/source"),
         (
             json!({"source": {"type": "instance", "id": id, "path": "/etc"}, "name": "x"}),
             "unknown_field",

@@ -16,14 +16,17 @@ use imprint_api::dto::{
     import::{ImageSource, Upload, UploadSource, UrlSource},
     location::Location,
 };
-use imprint_domain::id::{ImageId, LocationId};
+use imprint_domain::{
+    Code,
+    id::{ImageId, LocationId, TaskId},
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::Method;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    api::Api, args::ImageImportArgs, failure::Failure, find, image::details, output::Output, retry::retry,
-    watch::watch,
+    api::Api, args::ImageImportArgs, failure::Failure, find, image_details::details, output::Output,
+    retry::retry, watch::watch,
 };
 use crate::terminal::note;
 
@@ -71,7 +74,8 @@ pub(crate) async fn import(api: &Api, output: Output, args: ImageImportArgs) -> 
     };
     let mut made: ImageAndTask = api.create("/images", &request).await?;
     if let Some(path) = &args.file {
-        send(api, made.image.id, path).await?;
+        let sent = send(api, made.image.id, path).await;
+        sent_or_ended(api, Some(made.task.id), sent).await?;
     }
     if args.wait.wait {
         made.task = watch(api, made.task).await?;
@@ -85,9 +89,20 @@ pub(crate) async fn import(api: &Api, output: Output, args: ImageImportArgs) -> 
 /// Continues an upload that was interrupted.
 pub(crate) async fn upload(api: &Api, output: Output, image: &str, path: &Path) -> Result<(), Failure> {
     let id = find::image(api, image).await?;
-    send(api, id, path).await?;
+    let sent = send(api, id, path).await;
     let image: Image = api.get(&format!("/images/{id}"), &[]).await?;
+    sent_or_ended(api, image.task_id, sent).await?;
     output.print(&image, || details(&image))
+}
+
+/// An import that has ended takes no more parts: its task says why.
+async fn sent_or_ended(api: &Api, task: Option<TaskId>, sent: Result<(), Failure>) -> Result<(), Failure> {
+    match (sent, task) {
+        (Err(Failure::Problem(problem)), Some(task)) if problem.code == Code::InvalidTransition.as_str() => {
+            watch(api, api.get(&format!("/tasks/{task}"), &[]).await?).await.map(drop)
+        }
+        (sent, _) => sent,
+    }
 }
 
 /// The location that is named, or the only one.

@@ -13,7 +13,7 @@ use super::{
     confirm::confirm_deletion,
     failure::Failure,
     find,
-    image::details,
+    image_details::details,
     output::{Output, text},
     table::Table,
     watch::watch,

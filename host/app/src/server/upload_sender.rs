@@ -33,12 +33,13 @@ impl UploadSender for AgentUploads {
 }
 
 /// Passes the pieces of a body on to a thread that sends them.
+#[expect(clippy::disallowed_methods, reason = "it ends with the body, or when the thread reads no more")]
 fn pass_on(mut body: BoxStream<'static, io::Result<Bytes>>) -> PieceReader {
     let (sender, pieces) = mpsc::channel(WAITING);
     tokio::spawn(async move {
         while let Some(piece) = body.next().await {
             let failed = piece.is_err();
-            // Nobody reads any more where the agent has answered before the end.
+            // Nothing reads any more where the agent has answered before the end.
             if sender.send(piece).await.is_err() || failed {
                 return;
             }

@@ -55,8 +55,8 @@ impl Candidate {
         writable && active
     }
 
-    /// Returns whether so many bytes fit beside what is reserved; a storage that does not say how much
-    /// is free takes any.
+    /// Returns whether so many bytes fit beside what is reserved; a storage that does not say how
+    /// much is free takes any.
     pub fn has_room(&self, needed: ByteSize) -> bool {
         self.free().is_none_or(|free| free >= needed)
     }

@@ -123,8 +123,6 @@ impl TaskKind {
 
     /// Returns the description of this kind of task.
     pub const fn spec(self) -> TaskSpec {
-        let power = POWER;
-        let background = BACKGROUND;
         match self {
             Self::ImageCapture => TaskSpec {
                 deadline_s: QUEUE_DEADLINE_S,
@@ -132,7 +130,7 @@ impl TaskKind {
                 counts_as_capture: true,
                 result: TaskResult::CapturedImage,
                 on_failure: OnFailure::FailImage,
-                ..power
+                ..POWER
             },
             Self::ImageRegister => {
                 TaskSpec { result: TaskResult::RegisteredImage, on_failure: OnFailure::FailImage, ..COPY }
@@ -149,9 +147,9 @@ impl TaskKind {
                 repeat_until_done: true,
                 on_success: OnSuccess::RemoveImage,
                 on_failure: OnFailure::KeepImage,
-                ..power
+                ..POWER
             },
-            Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..background },
+            Self::ImageMove => TaskSpec { result: TaskResult::MovedImage, ..BACKGROUND },
             // Its owner waits for it: unlike a move it keeps the image from being deleted.
             Self::ImageExport => {
                 TaskSpec { result: TaskResult::ExportedImage, on_failure: OnFailure::FailExport, ..COPY }
@@ -161,24 +159,24 @@ impl TaskKind {
                 cancellable: false,
                 repeat_until_done: true,
                 background: true,
-                ..power
+                ..POWER
             },
             Self::InstanceDeploy => TaskSpec {
                 deadline_s: COPY_DEADLINE_S,
                 result: TaskResult::DeployedInstance,
                 on_failure: OnFailure::FailInstance,
-                ..power
+                ..POWER
             },
             // Until the new disk is complete the old one is as it was.
             Self::InstanceReinstall => {
-                TaskSpec { deadline_s: COPY_DEADLINE_S, result: TaskResult::DeployedInstance, ..power }
+                TaskSpec { deadline_s: COPY_DEADLINE_S, result: TaskResult::DeployedInstance, ..POWER }
             }
-            Self::InstanceStart => TaskSpec { on_success: OnSuccess::SetPower(Power::Running), ..power },
-            Self::InstanceStop => TaskSpec { on_success: OnSuccess::SetPower(Power::Off), ..power },
-            Self::InstanceCoalesce => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
+            Self::InstanceStart => TaskSpec { on_success: OnSuccess::SetPower(Power::Running), ..POWER },
+            Self::InstanceStop => TaskSpec { on_success: OnSuccess::SetPower(Power::Off), ..POWER },
+            Self::InstanceCoalesce => TaskSpec { deadline_s: COPY_DEADLINE_S, ..POWER },
             // A copy of the ISO may come first.
-            Self::InstanceMountIso => TaskSpec { deadline_s: COPY_DEADLINE_S, ..power },
-            Self::InstanceEjectIso | Self::InstanceAttachDisk | Self::InstanceDetachDisk => power,
+            Self::InstanceMountIso => TaskSpec { deadline_s: COPY_DEADLINE_S, ..POWER },
+            Self::InstanceEjectIso | Self::InstanceAttachDisk | Self::InstanceDetachDisk => POWER,
             Self::IsoRegister => {
                 TaskSpec { result: TaskResult::RegisteredIso, on_failure: OnFailure::FailIso, ..COPY }
             }
@@ -186,16 +184,16 @@ impl TaskKind {
                 cancellable: false,
                 repeat_until_done: true,
                 on_success: OnSuccess::RemoveInstance,
-                ..power
+                ..POWER
             },
-            Self::StorageScan => TaskSpec { result: TaskResult::ScannedStorage, ..background },
-            Self::StorageClean => background,
+            Self::StorageScan => TaskSpec { result: TaskResult::ScannedStorage, ..BACKGROUND },
+            Self::StorageClean => BACKGROUND,
             Self::ImageVerify => TaskSpec {
                 result: TaskResult::RegisteredImage,
                 on_failure: OnFailure::LoseImage,
-                ..background
+                ..BACKGROUND
             },
-            Self::StorageTest => TaskSpec { exclusive: false, result: TaskResult::TestedStorage, ..power },
+            Self::StorageTest => TaskSpec { exclusive: false, result: TaskResult::TestedStorage, ..POWER },
         }
     }
 }

@@ -108,9 +108,9 @@ catalogue! {
         "Nothing.";
     ImportAddress = "import_address", Never,
         "The address of the file cannot be used",
-        "Give an http:// or https:// address of the file itself that is reachable from the internet.",
+        "Give the http or https address of the file itself; it has to be reachable from the internet.",
         "Read the detail. Addresses of private networks are refused unless the agent's settings permit them.";
-    ImportSource = "import_source", AsReported,
+    ImportSource = "import_source", Never,
         "The server that has the file does not hand it over",
         "Check the address, and that the file may be read with it; then import it again.",
         "Read the detail: it is what the server answers.";

@@ -22,7 +22,8 @@ use crate::{
     storages::view,
     tasks::{
         lifecycle::{self, NewTask},
-        payload::{TaskPayload, TestSubject},
+        payload::TaskPayload,
+        storage_test::TestSubject,
         task::{Audience, view_for},
     },
 };

@@ -55,11 +55,6 @@ use crate::{
     validate::{check_description, truncate},
 };
 
-/// The bytes of a part that a client may send on its own.
-const PART_SIZE: ByteSize = match ByteSize::new(16 << 20) {
-    Ok(size) => size,
-    Err(_) => ByteSize::MIB,
-};
 /// The bytes of a file beyond the largest disk that is imported.
 const BEYOND_DISK: ByteSize = ByteSize::GIB;
 /// The longest address of a file, and the longest value of a head field, in bytes.
@@ -485,14 +480,6 @@ fn imported(
         task_id,
     };
     ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }
-}
-
-/// The part size, and how long an upload may pause, as its agent gets them.
-pub(crate) fn upload_terms(idle_h: u32) -> imprint_agent_protocol::ImportSource {
-    imprint_agent_protocol::ImportSource::Upload {
-        part_size: PART_SIZE,
-        idle_limit_s: u64::from(idle_h) * 3600,
-    }
 }
 
 #[cfg(test)]

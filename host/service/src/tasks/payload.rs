@@ -1,13 +1,11 @@
 //! What a task is to do: stored as versioned JSON in its row, turned into the agent's assignment
 //! when it is claimed.
 
-use std::collections::BTreeMap;
-
 use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
-    DeployAssignment, ExportImageAssignment, FileDigest, ImageRef, ImportAssignment, ImportSource, InstanceRef,
-    MoveImageAssignment, ObjectSource, PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment,
-    ScanStorageAssignment, Seed, StorageRef, TestStorageAssignment, VerifyImageAssignment,
+    DeployAssignment, ExportImageAssignment, FileDigest, ImageRef, ImportAssignment, ImportSource,
+    InstanceRef, MoveImageAssignment, ObjectSource, PowerAssignment, RegisterImageAssignment,
+    RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef, VerifyImageAssignment,
 };
 use imprint_domain::{
     Error,
@@ -18,29 +16,22 @@ use imprint_domain::{
     image::{Compression, ImageFormat},
     location::Location,
     metadata::Metadata,
-    plugin_kind::StorageKind,
     size::ByteSize,
-    storage::StorageRole,
     task::{Task, TaskKind},
     windows::DeclaredOs,
 };
-use imprint_store::{
-    Conn, image, instance, location,
-    secret::{of_storage, of_task},
-    storage,
-    task::TaskRecord,
-};
+use imprint_store::{Conn, image, instance, location, storage, task::TaskRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     change::Change,
     db_result::DbResult,
-    images::import::upload_terms,
     objects,
     tasks::{
         devices::{self, DeviceChange},
         export_state::{self, Destination},
         storage_ref::storage_ref,
+        storage_test::{TestSubject, test_assignment},
     },
 };
 
@@ -48,6 +39,12 @@ use crate::{
 const STOP_GRACE_MS: u32 = 60_000;
 /// The same when the instance is deleted: nothing of it is kept.
 const DELETE_GRACE_MS: u32 = 5_000;
+
+/// The bytes of a part of an upload that a client may send on its own.
+const PART_SIZE: ByteSize = match ByteSize::new(16 << 20) {
+    Ok(size) => size,
+    Err(_) => ByteSize::MIB,
+};
 
 /// The stored form of a payload; `version` is 1. A reader that finds another version fails the task
 /// instead of guessing.
@@ -162,22 +159,6 @@ pub(crate) struct NewDisk {
     pub(crate) declared_os: Option<DeclaredOs>,
 }
 
-/// The storage that a connection test tries.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TestSubject {
-    /// The stored storage, if it is one: its secrets count where the test has none of its own.
-    pub(crate) storage_id: Option<StorageId>,
-    /// Renamed, as `kind` says which payload it is.
-    #[serde(rename = "storage_kind")]
-    pub(crate) kind: StorageKind,
-    pub(crate) role: StorageRole,
-    /// Whether it takes no new images.
-    #[serde(default)]
-    pub(crate) read_only: bool,
-    /// The settings to test, complete.
-    pub(crate) settings: BTreeMap<String, String>,
-}
-
 const VERSION: u8 = 1;
 
 impl TaskPayload {
@@ -208,22 +189,8 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
             AssignmentKind::Capture(capture_assignment(conn, task, compression, (want, minimum)).await?)
         }
         (TaskKind::ImageImport, TaskPayload::Import { upload, declared, size, expected }) => {
-            let image = image_ref(conn, task).await?;
-            let policy = location_of_image(conn, task).await?.import;
-            AssignmentKind::Import(ImportAssignment {
-                compression: CaptureFormat::of(image.format)
-                    .map_or(Ok(Compression::None), |format| format.compression(None))?,
-                image,
-                source: if upload {
-                    upload_terms(change.service.settings().upload_idle_h)
-                } else {
-                    ImportSource::Url
-                },
-                declared,
-                size,
-                expected,
-                policy,
-            })
+            let file = (declared, size, expected);
+            AssignmentKind::Import(import_assignment(change, task, upload, file).await?)
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
@@ -300,6 +267,26 @@ async fn capture_assignment(
         scratch_limit: None,
         coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
     })
+}
+
+async fn import_assignment(
+    change: &Change<'_>,
+    task: &Task,
+    upload: bool,
+    (declared, size, expected): (Option<ImageFormat>, Option<ByteSize>, Option<FileDigest>),
+) -> Result<ImportAssignment, Error> {
+    let conn = &change.conn();
+    let image = image_ref(conn, task).await?;
+    let policy = location_of_image(conn, task).await?.import;
+    let compression = CaptureFormat::of(image.format).map(|format| format.compression(None));
+    let compression = compression.unwrap_or(Ok(Compression::None))?;
+    let source = if upload {
+        let idle_limit_s = u64::from(change.service.settings().upload_idle_h) * 3600;
+        ImportSource::Upload { part_size: PART_SIZE, idle_limit_s }
+    } else {
+        ImportSource::Url
+    };
+    Ok(ImportAssignment { image, compression, source, declared, size, expected, policy })
 }
 
 async fn export_assignment(
@@ -486,32 +473,5 @@ async fn instance_ref(conn: &Conn<'_>, task: &Task) -> Result<InstanceRef, Error
         vcpus: record.instance.vcpus,
         memory: record.instance.memory,
         vm_mode: record.instance.metadata.vm_mode(),
-    })
-}
-
-async fn test_assignment(
-    conn: &Conn<'_>,
-    task: &Task,
-    subject: TestSubject,
-) -> Result<TestStorageAssignment, Error> {
-    let mut has_secrets = !of_task::list(conn, task.id).await.db()?.is_empty();
-    let mut initialise = true;
-    if let Some(id) = subject.storage_id {
-        let record = require(storage::get(conn, id).await.db()?, "image storage")?;
-        initialise = record.marked_at.is_none();
-        has_secrets |= !of_storage::list(conn, id).await.db()?.is_empty();
-    }
-    Ok(TestStorageAssignment {
-        storage: StorageRef {
-            // A storage that is not stored has no id; the test's own is as good as any.
-            id: subject.storage_id.unwrap_or_else(|| StorageId::new(task.id.uuid())),
-            kind: subject.kind,
-            settings: subject.settings,
-            secrets_version: 0,
-            initialise,
-        },
-        role: subject.role,
-        read_only: subject.read_only,
-        has_secrets,
     })
 }

@@ -40,9 +40,7 @@ pub(super) async fn prepare(change: &mut Change<'_>, record: &TaskRecord) -> Res
             let found = its_image(change, record).await?;
             retry_image(change, found, ByteSize::ZERO).await
         }
-        TaskKind::ImageMove => {
-            Err(invalid_transition("the images of a drained storage are moved again by themselves"))
-        }
+        TaskKind::ImageMove => Err(invalid_transition("draining moves the images again by itself")),
         TaskKind::ImageExport => Err(invalid_transition("ask for the export again")),
         TaskKind::ObjectDelete | TaskKind::StorageClean => Ok(()),
         TaskKind::ImageVerify => its_image(change, record).await.map(|_| ()),

@@ -29,9 +29,9 @@ function UploadRow({ upload }: { upload: Upload }) {
       <p>
         <Link to="/images/$id" params={{ id: imageId }}>
           {name}
-        </Link>{' '}
-        <MutedText>{fileName}</MutedText>
+        </Link>
       </p>
+      <MutedText>{fileName}</MutedText>
       <Progress
         label={`Upload of ${fileName}`}
         percent={percentOf(received, size)}

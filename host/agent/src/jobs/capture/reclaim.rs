@@ -43,12 +43,16 @@ pub(super) async fn reclaim(
         match answer {
             Ok(Reclaiming::Running) if Instant::now() < until => {}
             Ok(Reclaiming::Running) => {
-                info!(vm, limit_s = limit.as_secs(), "the guest still gives back space; the capture goes on");
+                info!(
+                    vm,
+                    limit_s = limit.as_secs(),
+                    "the guest still gives back space; the capture continues"
+                );
                 return Ok(Reclaimed::Unfinished);
             }
             Ok(Reclaiming::Ended | Reclaiming::Unavailable) => return Ok(Reclaimed::Settled),
             Err(error) => {
-                warn!(vm, %error, "the guest cannot give back space; the capture goes on");
+                warn!(vm, %error, "the guest cannot give back space; the capture continues");
                 return Ok(Reclaimed::Settled);
             }
         }

@@ -31,8 +31,6 @@ use crate::{
 
 /// The formats whose files are images of optical discs.
 const OPTICAL: [&str; 2] = ["iso9660", "udf"];
-/// The format of archives of Google's cloud: a raw disk in a packed TAR archive.
-const GCE: &str = "gce";
 /// The confidence up to which an answer only means "possible": raw gives it to anything.
 const FALLBACK: u8 = 1;
 /// The mark at the end of the first sector of a disk with partitions or a boot loader.
@@ -66,7 +64,6 @@ pub(super) async fn open(
     let reader = job.machine.format(&name)?;
     match Disk::open(reader.as_ref(), blob.clone(), &options).await {
         Ok(disk) => {
-            let packing = if name == GCE { Some(Packing::Gzip) } else { packing };
             let disk = Arc::new(disk);
             let facts = ImportFacts {
                 windows: is_windows(job, &disk).await,
@@ -127,7 +124,6 @@ async fn chosen(
     }
     refuse_foreign(formats, blob).await.map_err(failed)?;
     match claims {
-        [one] if one.format == GCE => Ok((one.format.clone(), ImageFormat::Raw)),
         [one, ..] => {
             let format = one.format.parse().map_err(|_| no_disk("no import reads its format"))?;
             Ok((one.format.clone(), format))
@@ -146,7 +142,7 @@ fn no_disk(detail: &str) -> JobError {
 
 /// Returns whether a file begins like a raw disk.
 async fn is_bootable(blob: &Arc<dyn BlockSource>) -> Result<bool, JobError> {
-    if blob.size() < BOOT_MARK_AT + 2 || blob.size() % 512 != 0 {
+    if blob.size() < BOOT_MARK_AT + 2 || !blob.size().is_multiple_of(512) {
         return Ok(false);
     }
     let source = blob.clone();

@@ -73,7 +73,8 @@ fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobError> {
         let Some(name) = name.strip_prefix(secret_name::HEADER) else { continue };
         let (name, value) = (name.parse::<http::HeaderName>(), value.expose().parse::<http::HeaderValue>());
         let (Ok(name), Ok(mut value)) = (name, value) else {
-            let error = "a field of the request's head has characters that are not allowed; import again without it";
+            let error =
+                "a field of the request's head has characters that are not allowed; import again without it";
             return Err(JobError::failed(TaskErrorCode::ImportAddress, error));
         };
         value.set_sensitive(true);
@@ -94,9 +95,7 @@ fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobError> {
 async fn is_packed(job: &Job, blob: &Arc<dyn BlockSource>) -> Result<bool, JobError> {
     let found = detect(&job.machine.formats(), blob).await;
     let found = found.map_err(|error| copy::job_error(error, copy::Place::Machine))?;
-    Ok(found
-        .first()
-        .is_some_and(|claim| PackedAs::of_format(&claim.format).is_some() || claim.format == "gce"))
+    Ok(found.first().is_some_and(|claim| PackedAs::of_format(&claim.format).is_some()))
 }
 
 /// Copies a file to this machine, and checks its digest on the way.

@@ -91,11 +91,11 @@ pub(super) async fn verify(
 ) -> Result<(), JobError> {
     let (algorithm, cancel) = (expected.algorithm, job.control.child_token());
     let found = blocking(move || hash(blob.as_ref(), algorithm, &cancel)).await?;
-    let found = found.map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => {
-            job.control.prefer_stop_reason(JobError::Stopped(StopReason::Cancelled))
+    let found = found.map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return job.control.prefer_stop_reason(JobError::Stopped(StopReason::Cancelled));
         }
-        _ => JobError::io("read an imported file", &error),
+        JobError::io("read an imported file", &error)
     })?;
     require(expected, &found)
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use imprint_ports::{BlockSource, CreateRequest, DiskFormat as _, ErrorClass};
+use imprint_ports::{CreateRequest, DiskFormat as _, ErrorClass};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 
