@@ -20,6 +20,7 @@ use imprint_domain::{
     task_error::{TaskError, TaskErrorCode},
 };
 use imprint_store::{
+    Conn,
     hypervisor::{self, HypervisorRecord},
     instance,
     secret::of_task,
@@ -139,12 +140,7 @@ impl ControlPlane for Handle {
 
     async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, ProtocolError> {
         let mut change = Change::begin(&self.service).await.map_err(unavailable)?;
-        let found = task::get(&change.conn(), request.lease.task_id).await.db().map_err(unavailable)?;
-        let held = found.filter(|record| {
-            let current = record.task.lease.is_some_and(|held| held.fence == request.lease.fence);
-            current && record.task.hypervisor_id == self.hypervisor_id
-        });
-        let record = held.ok_or(ProtocolError::LeaseLost)?;
+        let record = self.held_task(&change.conn(), request.lease).await?;
         if record.task.kind != TaskKind::ImageImport {
             return Err(refused("the task reserves what it needs when it is queued"));
         }
@@ -227,16 +223,21 @@ impl Handle {
         storage_secrets::open(&self.service, &conn, id).await.map_err(unavailable)
     }
 
-    /// Opens the secrets of the storage that a task tests or exports to: those of the task, and
-    /// where it has none of a name, the stored one.
-    async fn secrets_of_task(&self, lease: HeldLease) -> Result<Secrets, ProtocolError> {
-        let conn = self.service.read();
-        let found = task::get(&conn, lease.task_id).await.db().map_err(unavailable)?;
+    /// Reads the task under a lease that the hypervisor holds, whichever process of its agent asks.
+    async fn held_task(&self, conn: &Conn<'_>, lease: HeldLease) -> Result<TaskRecord, ProtocolError> {
+        let found = task::get(conn, lease.task_id).await.db().map_err(unavailable)?;
         let held = found.filter(|record| {
             let current = record.task.lease.is_some_and(|held| held.fence == lease.fence);
             current && record.task.hypervisor_id == self.hypervisor_id
         });
-        let record = held.ok_or(ProtocolError::LeaseLost)?;
+        held.ok_or(ProtocolError::LeaseLost)
+    }
+
+    /// Opens the secrets of a task: of the server that it imports from, or of the storage that it
+    /// tests or exports to. Where a test has none of a name, the stored one is taken.
+    async fn secrets_of_task(&self, lease: HeldLease) -> Result<Secrets, ProtocolError> {
+        let conn = self.service.read();
+        let record = self.held_task(&conn, lease).await?;
         let stored = match TaskPayload::of(&record).map_err(unavailable)? {
             TaskPayload::StorageTest(subject) => subject.storage_id,
             TaskPayload::Import { .. } | TaskPayload::Export { destination: Some(_), .. } => None,

@@ -1,6 +1,7 @@
 //! Images: captured ones and stock images.
 
 pub(crate) mod capture;
+mod created;
 pub(crate) mod estimate;
 pub(crate) mod image;
 mod image_list;

@@ -210,7 +210,6 @@ pub(crate) async fn upload_part(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Upload>, ApiError> {
-    state.service().image_upload(&op, id).await?;
     let mut fields = vec![("upload-part", number.to_string())];
     if let Some(digest) = text(&headers, "content-digest") {
         fields.push(("content-digest", digest.to_owned()));
@@ -270,17 +269,17 @@ async fn send(
     id: ImageId,
     request: UploadRequest,
 ) -> Result<Upload, ApiError> {
-    let sender = state.options().uploads.clone().ok_or_else(|| {
-        Error::new(Code::Unavailable, "this server takes no uploads; send them to another one")
-    })?;
     let until = tokio::time::Instant::now() + RECEIVER_WAIT;
-    let (view, target) = loop {
+    let (view, target, sender) = loop {
         let view = state.service().image_upload(op, id).await?;
         if view.complete {
             return Ok(complete(&view));
         }
+        let sender = state.options().uploads.as_ref().ok_or_else(|| {
+            Error::new(Code::Unavailable, "this server takes no uploads; send them to another one")
+        })?;
         if let Some(target) = view.target.clone() {
-            break (view, target);
+            break (view, target, sender);
         }
         if tokio::time::Instant::now() >= until {
             let detail =

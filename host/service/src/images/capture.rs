@@ -19,13 +19,12 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    images::{estimate, view::view},
+    images::{created, estimate},
     instances::capture_facts::{Facts, Shared},
     storages::reservation,
     tasks::{
         lifecycle::{self, NewTask},
         payload::TaskPayload,
-        task::view as task_view,
     },
     validate::check_description,
 };
@@ -116,12 +115,7 @@ impl Service {
         lifecycle::queue(&mut change, &task).await?;
         reservation::reserve(&change, task_id, choice.storage.id, choice.reserve).await?;
         change.audit(op, "image.capture", image_id).await?;
-        let task = task_view(&change.conn(), &task, change.now).await?;
-        let image = view(&change.conn(), op, &record).await?;
-        let answer = ImageTask { image, task, notices, replayed: false };
-        idempotency::remember(&change, op, &answer).await?;
-        change.commit().await?;
-        Ok(answer)
+        created::answer(change, op, &record, &task, notices).await
     }
 }
 

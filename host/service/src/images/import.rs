@@ -43,14 +43,13 @@ use crate::{
     change::Change,
     db_result::DbResult,
     idempotency,
-    images::view::view,
+    images::created,
     objects,
     secrets::seal,
     storages::{candidates, reservation},
     tasks::{
         lifecycle::{self, NewTask},
         payload::TaskPayload,
-        task::view as task_view,
     },
     validate::{check_description, truncate},
 };
@@ -203,12 +202,7 @@ impl Service {
         seal_source(&change, task_id, &source).await?;
         reservation::reserve(&change, task_id, storage_id, reserve).await?;
         change.audit(op, "image.import", image_id).await?;
-        let task = task_view(&change.conn(), &task, change.now).await?;
-        let image = view(&change.conn(), op, &record).await?;
-        let answer = ImageTask { image, task, notices: Vec::new(), replayed: false };
-        idempotency::remember(&change, op, &answer).await?;
-        change.commit().await?;
-        Ok(answer)
+        created::answer(change, op, &record, &task, Vec::new()).await
     }
 
     /// Returns where the upload of an image goes, for its owner.

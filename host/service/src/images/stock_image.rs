@@ -27,6 +27,7 @@ use crate::{
     db_result::DbResult,
     idempotency,
     images::{
+        created,
         image::{edit, hypervisor_reaching_storage, load_for_update, version_taken},
         view::view,
     },
@@ -34,7 +35,6 @@ use crate::{
     tasks::{
         lifecycle::{self, NewTask},
         payload::TaskPayload,
-        task::view as task_view,
     },
     validate::check_description,
 };
@@ -215,12 +215,7 @@ impl Service {
         change.image_changed(&record).await?;
         lifecycle::queue(&mut change, &task).await?;
         change.audit(op, "image.register", image_id).await?;
-        let task = task_view(&change.conn(), &task, change.now).await?;
-        let image = view(&change.conn(), op, &record).await?;
-        let answer = ImageTask { image, task, notices: Vec::new(), replayed: false };
-        idempotency::remember(&change, op, &answer).await?;
-        change.commit().await?;
-        Ok(answer)
+        created::answer(change, op, &record, &task, Vec::new()).await
     }
 }
 

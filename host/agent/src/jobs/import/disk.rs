@@ -51,8 +51,16 @@ pub(super) async fn open(
     blob: Arc<dyn BlockSource>,
 ) -> Result<Opened, JobError> {
     let formats = job.machine.formats();
-    let (blob, packing) = unpacked(job, assignment, &formats, blob).await?;
-    let claims = claims(&formats, &blob).await?;
+    let found = claims(&formats, &blob).await?;
+    let packed = found.first().and_then(|claim| PackedAs::of_format(&claim.format));
+    let (blob, claims, packing) = match packed {
+        Some(packed) => {
+            let (blob, packing) = unpacked(job, assignment, packed, blob).await?;
+            let found = claims(&formats, &blob).await?;
+            (blob, found, Some(packing))
+        }
+        None => (blob, found, None),
+    };
     let optical = claims.iter().any(|claim| OPTICAL.contains(&claim.format.as_str()));
     if optical {
         // Whatever else it may be (a hybrid disc boots as a disk, too): S89 refuses it.
@@ -153,17 +161,13 @@ async fn is_bootable(blob: &Arc<dyn BlockSource>) -> Result<bool, JobError> {
     Ok(mark.await?.map_err(|error| JobError::io("read an imported file", &error))? == BOOT_MARK)
 }
 
-/// Returns the content of a packed file, or the file itself where it is not packed.
+/// Returns the content of a packed file.
 async fn unpacked(
     job: &Job,
     assignment: &ImportAssignment,
-    formats: &[Arc<dyn DiskFormat>],
+    packed: PackedAs,
     blob: Arc<dyn BlockSource>,
-) -> Result<(Arc<dyn BlockSource>, Option<Packing>), JobError> {
-    let found = claims(formats, &blob).await?;
-    let Some(packed) = found.first().and_then(|claim| PackedAs::of_format(&claim.format)) else {
-        return Ok((blob, None));
-    };
+) -> Result<(Arc<dyn BlockSource>, Packing), JobError> {
     job.note(steps::SCRATCH, [("path", job.scratch_file().display().to_string())]).await?;
     let path = job.scratch_file();
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -184,7 +188,7 @@ async fn unpacked(
         PackedAs::Zstd => Packing::Zstd,
         PackedAs::Bzip2 => Packing::Bzip2,
     };
-    Ok((open_local(&path, size).await?.blob, Some(packing)))
+    Ok((open_local(&path, size).await?.blob, packing))
 }
 
 fn unpack_error(job: &Job, error: UnpackError, free: u64) -> JobError {

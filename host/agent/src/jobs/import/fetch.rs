@@ -15,7 +15,8 @@ use imprint_domain::{
     task_error::{TaskError, TaskErrorCode, TaskErrorContext},
 };
 use imprint_http_client::{HttpError, HttpOptions, HttpSource, Retries, WholeObject, http};
-use imprint_ports::{BlockSink, BlockSource, LocalFile};
+use imprint_ports::{BlockSink, BlockSource};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Source, largest_file, note_received, open_local, other_size,
@@ -47,15 +48,8 @@ pub(super) async fn fetch(job: &Job, assignment: &ImportAssignment) -> Result<So
         Err(HttpError::NoRanges) => return bring_whole(job, assignment, options).await,
         Err(error) => return Err(source_error(&error)),
     };
-    let (size, most) = (remote.size(), largest_file(assignment));
-    if let Some(wanted) = assignment.size
-        && wanted.bytes() != size
-    {
-        return Err(other_size(size, wanted));
-    }
-    if size > most {
-        return Err(too_large(size, most));
-    }
+    let size = remote.size();
+    require_size(assignment, size)?;
     let blob: Arc<dyn BlockSource> = Arc::new(Explained(remote));
     if assignment.expected.is_none() && !is_packed(job, &blob).await? {
         return Ok(Source { blob, size });
@@ -105,36 +99,19 @@ async fn bring(
     blob: Arc<dyn BlockSource>,
 ) -> Result<Source, JobError> {
     let size = blob.size();
-    let (path, file, progress) = local_file(job, size).await?;
-    let cancel = job.control.child_token();
-    let mut hasher = assignment.expected.as_ref().map(|expected| Hasher::new(expected.algorithm));
+    let mut file = Arriving::open(job, assignment, Some(size)).await?;
     let copying = blocking(move || {
-        let sink = FileSink::create(&file.dir, &file.path).map_err(io::Error::other)?;
         let mut buffer = vec![0; usize::try_from(CHUNK).map_err(io::Error::other)?];
-        let mut at = 0;
-        while at < size {
-            if cancel.is_cancelled() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let length = CHUNK.min(size - at);
-            let part =
-                buffer.get_mut(..usize::try_from(length).map_err(io::Error::other)?).unwrap_or_default();
-            blob.read_exact_at(part, at)?;
-            if let Some(hasher) = &mut hasher {
-                hasher.update(part);
-            }
-            sink.write_all_at(part, at)?;
-            progress.count_done(length);
-            at += length;
+        while file.at < size {
+            let length = usize::try_from(CHUNK.min(size - file.at)).map_err(io::Error::other)?;
+            let part = buffer.get_mut(..length).unwrap_or_default();
+            blob.read_exact_at(part, file.at)?;
+            file.take(part)?;
         }
-        sink.set_size(size)?;
-        io::Result::Ok(hasher.map(Hasher::finish))
+        file.end()
     });
-    let found = copying.await?.map_err(|error| read_error(job, &error))?;
-    if let (Some(expected), Some(found)) = (&assignment.expected, found) {
-        require(expected, &found)?;
-    }
-    open_local(&path, size).await
+    let arrived = copying.await?.map_err(|error| read_error(job, &error))?;
+    arrived.checked(assignment).await
 }
 
 /// Brings the file of a server that sends it only as a whole.
@@ -146,68 +123,122 @@ async fn bring_whole(
     let most = largest_file(assignment);
     let opening = blocking(move || WholeObject::open(&options));
     let object = job.control.unless_stopped(opening).await??.map_err(|error| source_error(&error))?;
-    let announced = object.size();
-    if let (Some(size), Some(wanted)) = (announced, assignment.size)
-        && size != wanted.bytes()
-    {
-        return Err(other_size(size, wanted));
+    if let Some(size) = object.size() {
+        require_size(assignment, size)?;
     }
-    if let Some(size) = announced.filter(|size| *size > most) {
-        return Err(too_large(size, most));
-    }
-    let (path, file, progress) = local_file(job, announced.unwrap_or(0)).await?;
-    let cancel = job.control.child_token();
-    let mut hasher = assignment.expected.as_ref().map(|expected| Hasher::new(expected.algorithm));
+    let mut file = Arriving::open(job, assignment, object.size()).await?;
     let copying = blocking(move || {
-        let sink = FileSink::create(&file.dir, &file.path).map_err(io::Error::other)?;
-        let mut at = 0;
-        object.read(|piece| {
-            if cancel.is_cancelled() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let length = u64::try_from(piece.len()).map_err(io::Error::other)?;
-            if at + length > most {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            if let Some(hasher) = &mut hasher {
-                hasher.update(piece);
-            }
-            sink.write_all_at(piece, at)?;
-            progress.count_done(length);
-            at += length;
-            Ok(())
-        })?;
-        sink.set_size(at)?;
-        io::Result::Ok((at, hasher.map(Hasher::finish)))
+        object.read(|piece| file.take(piece))?;
+        file.end()
     });
-    let (size, found) = match copying.await? {
+    let arrived = match copying.await? {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             return Err(too_large(most.saturating_add(1), most));
         }
-        copied => copied.map_err(|error| read_error(job, &error))?,
+        arrived => arrived.map_err(|error| read_error(job, &error))?,
     };
+    require_size(assignment, arrived.size)?;
+    arrived.checked(assignment).await
+}
+
+/// Refuses a file of another size than was said, and one that is larger than any import.
+fn require_size(assignment: &ImportAssignment, size: u64) -> Result<(), JobError> {
     if let Some(wanted) = assignment.size.filter(|wanted| wanted.bytes() != size) {
         return Err(other_size(size, wanted));
     }
-    if let (Some(expected), Some(found)) = (&assignment.expected, found) {
-        require(expected, &found)?;
-    }
-    open_local(&path, size).await
+    let most = largest_file(assignment);
+    if size > most { Err(too_large(size, most)) } else { Ok(()) }
 }
 
-/// Returns the file of this machine that a download goes to, and what counts its bytes.
-async fn local_file(job: &Job, size: u64) -> Result<(PathBuf, LocalFile, Arc<Progress>), JobError> {
-    job.control.phase(Phase::Receiving);
-    let folder = job.machine.folders.uploads();
-    job.machine.require_room(&folder, size)?;
-    note_received(job).await?;
-    let path = received::file_of(&folder, job.task());
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let file = copy::local(&folder, name)?;
-    let progress = Arc::<Progress>::default();
-    progress.add_total(size);
-    job.control.copying(progress.clone());
-    Ok((path, file, progress))
+/// A file that comes to this machine, piece by piece from its beginning.
+struct Arriving {
+    path: PathBuf,
+    sink: FileSink,
+    hasher: Option<Hasher>,
+    progress: Arc<Progress>,
+    cancel: CancellationToken,
+    /// The bytes that are there.
+    at: u64,
+    /// The most bytes that are taken.
+    most: u64,
+    /// The bytes that the machine has room for.
+    room: u64,
+}
+
+impl Arriving {
+    /// Creates the file, for that many bytes where their number is known.
+    async fn open(job: &Job, assignment: &ImportAssignment, size: Option<u64>) -> Result<Self, JobError> {
+        job.control.phase(Phase::Receiving);
+        let folder = job.machine.folders.uploads();
+        job.machine.require_room(&folder, size.unwrap_or(0))?;
+        let room = match size {
+            Some(_) => u64::MAX,
+            None => job.machine.free_room(&folder)?,
+        };
+        note_received(job).await?;
+        let path = received::file_of(&folder, job.task());
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let file = copy::local(&folder, name)?;
+        let progress = Arc::<Progress>::default();
+        progress.add_total(size.unwrap_or(0));
+        job.control.copying(progress.clone());
+        let created = blocking(move || FileSink::create(&file.dir, &file.path)).await?;
+        Ok(Self {
+            path,
+            sink: created.map_err(|error| copy::job_error(error, copy::Place::Machine))?,
+            hasher: assignment.expected.as_ref().map(|expected| Hasher::new(expected.algorithm)),
+            progress,
+            cancel: job.control.child_token(),
+            at: 0,
+            most: largest_file(assignment),
+            room,
+        })
+    }
+
+    /// Writes the next piece. Blocks.
+    fn take(&mut self, piece: &[u8]) -> io::Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let length = u64::try_from(piece.len()).map_err(io::Error::other)?;
+        let end = self.at.saturating_add(length);
+        if end > self.most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if end > self.room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(piece);
+        }
+        self.sink.write_all_at(piece, self.at)?;
+        self.progress.count_done(length);
+        self.at = end;
+        Ok(())
+    }
+
+    fn end(self) -> io::Result<Arrived> {
+        self.sink.set_size(self.at)?;
+        Ok(Arrived { path: self.path, size: self.at, digest: self.hasher.map(Hasher::finish) })
+    }
+}
+
+/// A file that has come to this machine.
+struct Arrived {
+    path: PathBuf,
+    size: u64,
+    /// Its digest, where one is expected.
+    digest: Option<String>,
+}
+
+impl Arrived {
+    /// Opens the file, unless it has another digest than is expected.
+    async fn checked(self, assignment: &ImportAssignment) -> Result<Source, JobError> {
+        if let (Some(expected), Some(found)) = (&assignment.expected, self.digest) {
+            require(expected, &found)?;
+        }
+        open_local(&self.path, self.size).await
+    }
 }
 
 fn read_error(job: &Job, error: &io::Error) -> JobError {

@@ -4,10 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use imprint_agent_protocol::{DigestAlgorithm, FileDigest, ImportAssignment};
 use imprint_data_path::Progress;
-use imprint_domain::{
-    task::Phase,
-    task_error::{TaskErrorCode, TaskErrorContext},
-};
+use imprint_domain::{task::Phase, task_error::TaskErrorCode};
 use imprint_ports::BlockSource;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
@@ -61,9 +58,7 @@ pub(super) async fn receive(
     }
     if !whole? {
         let detail = format!("no byte came for {idle_limit_s} s");
-        let context = TaskErrorContext { limit_s: None, ..TaskErrorContext::default() };
-        let error = imprint_domain::task_error::TaskError::new(TaskErrorCode::UploadExpired, detail);
-        return Err(JobError::Failed(error.with(context)));
+        return Err(JobError::failed(TaskErrorCode::UploadExpired, detail));
     }
     let of = file.clone();
     blocking(move || of.sync()).await?.map_err(|error| JobError::io("write an upload", &error))?;
