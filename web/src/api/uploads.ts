@@ -105,7 +105,7 @@ export function pauseUpload(imageId: string): void {
   patch(imageId, { state: 'paused', rate: null })
 }
 
-/** Goes on, with the file that was chosen again after a reload. */
+/** Continues, with the file that was chosen again after a reload. */
 export function resumeUpload(imageId: string, chosen?: File): void {
   const file = chosen ?? running.get(imageId)?.file
   if (!file) {
@@ -144,6 +144,11 @@ async function send(imageId: string, file: File): Promise<void> {
     forgetUpload(imageId)
   } catch (error) {
     if (controller.signal.aborted) return
+    if (isOver(error)) {
+      // The image and its task say how it ended.
+      forgetUpload(imageId)
+      return
+    }
     if (error instanceof OtherFileError) {
       patch(imageId, {
         state: 'waiting',
@@ -199,4 +204,9 @@ function transportOf(imageId: string): PartTransport {
   }
 }
 
-const isDamaged = (error: unknown): boolean => (error as { code?: unknown }).code === 'digest_mismatch'
+const hasCode = (error: unknown, code: string): boolean => (error as { code?: unknown }).code === code
+
+const isDamaged = (error: unknown): boolean => hasCode(error, 'digest_mismatch')
+
+/** Whether the import has ended without success, and takes no more of its file. */
+export const isOver = (error: unknown): boolean => hasCode(error, 'invalid_transition')

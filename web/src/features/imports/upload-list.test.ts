@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { rateOf, type Upload } from '@/api/uploads'
+import { isOver, rateOf, type Upload } from '@/api/uploads'
+import { parseProblem } from '@/lib/problem'
 import { progressText } from './UploadList'
 
 const upload: Upload = {
@@ -27,4 +28,11 @@ test('the rate is that of the last seconds', () => {
     { at: 3000, received: 2100 },
   ]
   expect(rateOf(samples)).toBe(1000)
+})
+
+test('an import that has ended takes no more of its file, other refusals can be continued after', () => {
+  const refused = (code: string, status: number) => parseProblem({ code, status, title: 'x' }, status, null)
+  expect(isOver(refused('invalid_transition', 409))).toBe(true)
+  expect(isOver(refused('unavailable', 503))).toBe(false)
+  expect(isOver(new TypeError('Failed to fetch'))).toBe(false)
 })
