@@ -85,10 +85,12 @@ pub fn unpack(
     let failed = std::cell::RefCell::new(None);
     let input = BufReader::with_capacity(CHUNK, SourceReader { source, at: 0, cancel, failed: &failed });
     let written = match packed {
-        PackedAs::Gzip => copy(flate2::bufread::MultiGzDecoder::new(input), sink, limit),
-        PackedAs::Xz => copy(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB), sink, limit),
-        PackedAs::Zstd => copy(ZstdFrames::new(input), sink, limit),
-        PackedAs::Bzip2 => copy(bzip2::bufread::MultiBzDecoder::new(input), sink, limit),
+        PackedAs::Gzip => copy(flate2::bufread::MultiGzDecoder::new(input), sink, limit, cancel),
+        PackedAs::Xz => {
+            copy(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB), sink, limit, cancel)
+        }
+        PackedAs::Zstd => copy(ZstdFrames::new(input), sink, limit, cancel),
+        PackedAs::Bzip2 => copy(bzip2::bufread::MultiBzDecoder::new(input), sink, limit, cancel),
     };
     if cancel.is_cancelled() {
         return Err(UnpackError::Cancelled);
@@ -101,10 +103,19 @@ pub fn unpack(
 }
 
 /// Copies all that a decoder returns.
-fn copy(mut decoder: impl Read, sink: &dyn BlockSink, limit: u64) -> Result<u64, UnpackError> {
+fn copy(
+    mut decoder: impl Read,
+    sink: &dyn BlockSink,
+    limit: u64,
+    cancel: &CancellationToken,
+) -> Result<u64, UnpackError> {
     let mut buffer = vec![0; CHUNK];
     let mut at = 0_u64;
     loop {
+        // Little input may make much output: the reader of the input does not notice in time.
+        if cancel.is_cancelled() {
+            return Err(UnpackError::Cancelled);
+        }
         let count = fill(&mut decoder, &mut buffer).map_err(UnpackError::Damaged)?;
         if count == 0 {
             sink.set_size(at).map_err(UnpackError::Write)?;
@@ -342,5 +353,41 @@ mod tests {
         let source = MemorySource::new(pack("gzip", b"content"));
         let outcome = unpack(&source, PackedAs::Gzip, &sink, LIMIT, &cancel);
         assert!(matches!(outcome, Err(UnpackError::Cancelled)), "{outcome:?}");
+    }
+
+    /// Cancels at the first piece that is written.
+    #[derive(Debug)]
+    struct Cancelling {
+        cancel: CancellationToken,
+        pieces: std::sync::atomic::AtomicUsize,
+    }
+
+    impl BlockSink for Cancelling {
+        fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            self.cancel.cancel();
+            self.pieces.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn set_size(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn one_that_unpacks_to_much_is_cancelled_in_the_middle() {
+        let bomb = vec![b'a'; 32 << 20];
+        for (program, by) in ALL {
+            let cancel = CancellationToken::new();
+            let sink = Cancelling { cancel: cancel.clone(), pieces: 0.into() };
+            let source = MemorySource::new(pack(program, &bomb));
+            let outcome = unpack(&source, by, &sink, LIMIT, &cancel);
+            assert!(matches!(outcome, Err(UnpackError::Cancelled)), "{program}: {outcome:?}");
+            assert_eq!(sink.pieces.into_inner(), 1, "{program}");
+        }
     }
 }
