@@ -184,6 +184,19 @@ async fn a_stopped_instance_is_captured_from_its_file() -> Result<()> {
 
     let (image, _) = demo.customer.capture(id(&first), "stopped", json!({})).await?;
     assert_eq!(image["consistency"], "stopped", "{image}");
+    // X5: it was looked into before it was copied, as the stock image was when it was registered.
+    for looked in [id(&image), &demo.stock] {
+        let inside = demo.customer.get(&format!("/images/{looked}/findings")).await?;
+        let found = &inside["findings"];
+        assert_eq!(
+            [&found["system"]["family"], &found["firmware"], &found["guest_agent"], &found["ssh_server"]],
+            ["linux", "bios", "present", "present"],
+            "{inside}"
+        );
+        assert_eq!(inside["notices"], json!([]), "{inside}");
+        let kinds: Vec<_> = found["file_systems"].as_array().into_iter().flatten().collect();
+        assert_eq!(kinds.iter().filter(|system| system["kind"] == "ext4").count(), 1, "{inside}");
+    }
     let captured = demo.inspect(&image).await?;
     assert!(captured.verification.mismatched_slots.is_empty() && !captured.needs_recovery, "{captured:?}");
     assert!(captured.verification.records > 0, "{captured:?}");

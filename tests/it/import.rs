@@ -493,5 +493,11 @@ async fn windows_is_refused_unless_the_location_takes_it() -> Result<()> {
     demo.admin.patch(&format!("/admin/locations/{}", demo.location), &taken).await?;
     let output = demo.cli(&["image", "import", "taken", "--file", arg(&disk), "--wait"])?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // X5: what was found is kept, shown, and what the image is said to be.
+    let output = demo.cli(&["image", "inside", "taken"])?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("windows"), "{text}");
+    let images = demo.customer.get("/images?q=taken").await?;
+    assert_eq!(images["items"][0]["os_type"], "windows", "{images}");
     Ok(())
 }

@@ -167,6 +167,19 @@ pub struct CaptureAssignment {
     /// capture. `None` leaves the layers as they are and reads them as one disk.
     #[serde(default)]
     pub coalesce_timeout_s: Option<u32>,
+    /// What decides whether the disk may be captured if Windows is found on it; `None` decides
+    /// nothing.
+    #[serde(default)]
+    pub windows: Option<WindowsLimit>,
+}
+
+/// What decides about an image of Windows, besides what is found on the disk (S33).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowsLimit {
+    /// The largest disk, now and ever, in bytes.
+    pub limit: ByteSize,
+    /// How large the disk was at its largest, in bytes.
+    pub largest: ByteSize,
 }
 
 /// Merge the layers of a stopped instance's disk into one file.

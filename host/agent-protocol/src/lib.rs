@@ -27,7 +27,7 @@ pub use assignment::{
     DeleteImageAssignment, DeployAssignment, Devices, DevicesAssignment, ExportImageAssignment, FurtherDisk,
     ImageRef, ImportAssignment, InstanceRef, IsoRef, MAX_CLEANED, Medium, MoveImageAssignment,
     PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
-    TestStorageAssignment, VerifyImageAssignment,
+    TestStorageAssignment, VerifyImageAssignment, WindowsLimit,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;

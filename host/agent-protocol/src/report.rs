@@ -6,6 +6,7 @@ use imprint_domain::{
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
     export::StoredExport,
+    findings::DiskFindings,
     id::{AgentId, InstanceId, StorageId, TaskId},
     image::{ImageFormat, StoredImage},
     import::Packing,
@@ -291,6 +292,9 @@ pub struct CaptureResult {
     pub frozen_ms: u32,
     /// The time for which the guest's processors were stopped, in milliseconds.
     pub stopped_ms: u32,
+    /// What was found inside of the disk; `None` where nothing looked.
+    #[serde(default)]
+    pub findings: Option<DiskFindings>,
 }
 
 /// The properties of a stock image's file.
@@ -298,6 +302,9 @@ pub struct CaptureResult {
 pub struct ImageResult {
     /// The stored image.
     pub image: StoredImage,
+    /// What was found inside of the disk; `None` where nothing looked.
+    #[serde(default)]
+    pub findings: Option<DiskFindings>,
 }
 
 /// The result of an import.
@@ -311,6 +318,9 @@ pub struct ImportResult {
     pub format: ImageFormat,
     /// What it was packed as.
     pub packing: Option<Packing>,
+    /// What was found inside of the disk; `None` where nothing looked.
+    #[serde(default)]
+    pub findings: Option<DiskFindings>,
 }
 
 /// A request to set what a task reserves: its agent knows now how much it writes at most.

@@ -4,6 +4,7 @@ mod coalesce;
 mod devices;
 mod export;
 mod fakes;
+mod inside;
 mod jobs;
 mod lifecycle;
 mod objects;

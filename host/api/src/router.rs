@@ -121,6 +121,7 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(instances::instance_list, instances::instance_create))
         .routes(routes!(instances::instance_show, instances::instance_delete))
         .routes(routes!(images::capture_estimate))
+        .routes(routes!(images::image_findings))
         .routes(routes!(instances::instance_start))
         .routes(routes!(instances::instance_stop))
         .routes(routes!(instances::instance_reinstall))

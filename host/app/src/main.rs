@@ -9,6 +9,7 @@ mod disk;
 mod doctor;
 mod embedded;
 mod errors;
+mod findings_text;
 mod help;
 mod mover;
 mod output_format;

@@ -23,6 +23,14 @@ pub(crate) fn confirm(question: &str) -> io::Result<Option<bool>> {
     Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }
 
+/// Returns a size in binary units and in bytes, which can be compared.
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    format!("{} ({bytes} bytes)", indicatif::BinaryBytes(bytes))
+}
+
 /// Returns the columns of the terminal that standard output is, if it is one.
 pub(crate) fn width() -> Option<u16> {
     let terminal = console::Term::stdout();

@@ -4,8 +4,11 @@
 //! whether a rule asks a question, but nothing that gives access. All sizes and offsets are bytes
 //! of the disk that the guest sees. Findings are stored as JSON with the image.
 
+mod notice;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::notice::{ImageNotice, ImageNoticeCode};
 use crate::{image::catalogue::OsType, string_enum::string_enum, windows::DeclaredOs};
 
 string_enum! {
@@ -174,7 +177,8 @@ pub struct SystemFinding {
     pub distribution: Option<String>,
     /// The version: `13`, `9.6`, or the release of Windows such as `24H2`.
     pub version: Option<String>,
-    /// The name for people: `Debian GNU/Linux 13 (trixie)`, `Windows Server 2022 Datacenter`.
+    /// The name as the system shows it: `Debian GNU/Linux 13 (trixie)`, `Windows Server 2022
+    /// Datacenter`.
     pub name: Option<String>,
     /// The edition of Windows: `ServerDatacenter`.
     pub edition: Option<String>,
@@ -254,10 +258,10 @@ impl Presence {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn findings(family: OsFamily) -> DiskFindings {
+    pub(crate) fn findings(family: OsFamily) -> DiskFindings {
         DiskFindings {
             inspector: "inspector-disk 0.1.0".to_owned(),
             size: 1 << 30,

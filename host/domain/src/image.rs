@@ -2,13 +2,15 @@
 
 pub mod catalogue;
 mod edit;
+mod inspected;
+mod usage;
 
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
 use self::catalogue::{CatalogueEntry, GuestSystem};
-pub use self::edit::ImageEdit;
+pub use self::{edit::ImageEdit, usage::ImageUsage};
 use crate::{
     consistency::Consistency,
     digest::{LogicalDigest, StoredDigest},
@@ -22,10 +24,6 @@ use crate::{
     time::Timestamp,
     transition::IllegalTransition,
 };
-
-mod usage;
-
-pub use usage::ImageUsage;
 
 string_enum! {
     /// The status of an image (D10; S52 to S55). There are exactly four; details are in its task.

@@ -86,6 +86,8 @@ impl From<Code> for TaskErrorCode {
             Code::DiskTooSmall => Self::DiskTooSmall,
             Code::CoalesceTimeout => Self::CoalesceTimeout,
             Code::ImageBytesLimitReached => Self::ImageBytesLimitReached,
+            Code::WindowsDiskTooLarge => Self::WindowsDiskTooLarge,
+            Code::DomainControllerNotSupported => Self::DomainControllerNotSupported,
             // These belong to requests; a task that meets one shows a defect.
             Code::InvalidRequest
             | Code::UnknownField
@@ -104,8 +106,6 @@ impl From<Code> for TaskErrorCode {
             | Code::DigestMismatch
             | Code::ImageLimitReached
             | Code::BootFromVolumeNotSupported
-            | Code::WindowsDiskTooLarge
-            | Code::DomainControllerNotSupported
             | Code::ImageInUse
             | Code::ImageProtected
             | Code::SharingDisabled

@@ -3,6 +3,7 @@
 pub(crate) mod capture;
 mod created;
 pub(crate) mod estimate;
+pub(crate) mod findings;
 pub(crate) mod image;
 mod image_list;
 pub(crate) mod import;

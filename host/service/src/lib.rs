@@ -62,6 +62,7 @@ pub use exports::{
     view::ExportView,
 };
 pub use images::estimate::EstimateRequest;
+pub use images::findings::ImageFindingsView;
 pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImageScope, ImageSort, ImageSortField, ImageTask,
     MAX_IDS,

@@ -24,6 +24,7 @@ pub mod export;
 pub mod hypervisor;
 pub mod idempotency;
 pub mod image;
+pub mod image_findings;
 pub mod image_import;
 pub mod instance;
 pub mod iso;

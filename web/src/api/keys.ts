@@ -42,6 +42,10 @@ export const keys = {
   },
   hypervisors: ['hypervisors'],
   images: keysOf('images'),
+  /** What was found inside of the disk of an image. */
+  imageFindings: {
+    of: (id: string, version: number) => ['image-findings', id, version] as const,
+  },
   instances: keysOf('instances'),
   isos: {
     all: ['isos'] as const,

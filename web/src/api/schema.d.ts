@@ -807,6 +807,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/images/{id}/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what was found inside of an image's disk
+         * @description An inspector reads the disk's own metadata when the image is made. What it found is advice: a
+         *     disk may be forged.
+         */
+        get: operations["image_findings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images/{id}/shares": {
         parameters: {
             query?: never;
@@ -1864,6 +1885,11 @@ export interface components {
             token: string;
         };
         /**
+         * @description A boot loader.
+         * @enum {string}
+         */
+        BootLoader: "grub" | "systemd-boot" | "syslinux" | "windows" | "other";
+        /**
          * @description The origin of the primary disk of an instance.
          * @enum {string}
          */
@@ -1973,6 +1999,59 @@ export interface components {
              */
             size_bytes: number;
         };
+        /** @description What an inspector found inside of a disk. */
+        DiskFindings: {
+            /** @description The plugin that looked, as `ID VERSION`. */
+            inspector: string;
+            /**
+             * Format: int64
+             * @description The size of the disk in bytes.
+             */
+            size: number;
+            /** @description What the disk is as a medium. */
+            medium: components["schemas"]["Medium"];
+            /** @description How the disk is divided. */
+            partition_scheme: components["schemas"]["PartitionScheme"];
+            /** @description The partitions in the order of the table. */
+            partitions: components["schemas"]["PartitionFinding"][];
+            /** @description The file systems and what else fills partitions, in the order of their offsets. */
+            file_systems: components["schemas"]["FileSystemFinding"][];
+            /** @description The operating system. */
+            system: components["schemas"]["SystemFinding"];
+            /** @description Whether cloud-init is installed, or cloudbase-init on Windows. */
+            cloud_init: components["schemas"]["Presence"];
+            /** @description Whether the QEMU guest agent is installed. */
+            guest_agent: components["schemas"]["Presence"];
+            /** @description Whether an SSH server is installed. */
+            ssh_server: components["schemas"]["Presence"];
+            /** @description Whether the system is a domain controller of Active Directory. */
+            domain_controller: components["schemas"]["Presence"];
+            /** @description The boot loaders; empty where none was found. */
+            boot_loaders: components["schemas"]["BootLoader"][];
+            /** @description The firmware that the disk can be started by. */
+            firmware: components["schemas"]["DiskFirmware"];
+            /**
+             * Format: int64
+             * @description The end of the last byte that is in use, as an offset; `None` where nothing tells.
+             */
+            used_until?: number | null;
+            /**
+             * Format: int64
+             * @description The bytes that the file systems use together, as far as they tell; `None` where none does.
+             */
+            used_bytes?: number | null;
+            /** @description What could not be read, and why. */
+            unread: components["schemas"]["UnreadFinding"][];
+            /** @description Whatever else the inspector reports, by lower-kebab keys. */
+            facts?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @description The firmware that a disk can be started by.
+         * @enum {string}
+         */
+        DiskFirmware: "bios" | "uefi" | "both" | "unknown";
         /**
          * @description An id with the prefix `dsk`; ids sort by age.
          * @example dsk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
@@ -2079,6 +2158,43 @@ export interface components {
             code: string;
             /** @description What is wrong with it. */
             detail: string;
+        };
+        /** @description A file system, or what else fills a partition or a disk. */
+        FileSystemFinding: {
+            /**
+             * Format: int64
+             * @description The offset of its first byte on the disk; of one in a logical volume, that of the volume's
+             *     first byte.
+             */
+            offset: number;
+            /**
+             * Format: int32
+             * @description The number of the partition that it is in; `None` without a partition.
+             */
+            partition?: number | null;
+            /** @description Its kind: `ext4`, `xfs`, `btrfs`, `ntfs`, `vfat`, `iso9660`, `swap`, `luks`, `lvm2`, ... */
+            kind: string;
+            /** @description Its label. */
+            label?: string | null;
+            /** @description Its identifier, spelled as systems spell it. */
+            uuid?: string | null;
+            /**
+             * Format: int64
+             * @description Its size in bytes as it says itself.
+             */
+            size?: number | null;
+            /**
+             * Format: int64
+             * @description The bytes in use as it says itself.
+             */
+            used?: number | null;
+            /**
+             * Format: int64
+             * @description The end of its last byte in use, counted from its own start; `None` where it does not tell.
+             */
+            used_until?: number | null;
+            /** @description Whether its content is encrypted. */
+            encrypted: boolean;
         };
         /** @description A subject that is deleted. */
         Gone: {
@@ -2364,6 +2480,17 @@ export interface components {
              */
             expires_at: string;
         };
+        /** @description What was found inside of an image's disk. */
+        ImageFindings: {
+            /**
+             * Format: date-time
+             * @description When the disk was looked into; `null` where nothing has.
+             */
+            inspected_at: string | null;
+            findings: components["schemas"]["DiskFindings"] | null;
+            /** @description What one has to know before an instance is made of the image, the most serious first. */
+            notices: components["schemas"]["ImageNotice"][];
+        };
         /**
          * @description The format of a disk image file. Captures are qcow2; stock images come in any of these.
          * @enum {string}
@@ -2434,6 +2561,18 @@ export interface components {
             /** @description The name of the image. */
             name: string;
         };
+        /** @description A notice about an image. */
+        ImageNotice: {
+            /** @description The stable code. */
+            code: components["schemas"]["ImageNoticeCode"];
+            /** @description What one has to know, and what helps, as sentences. */
+            text: string;
+        };
+        /**
+         * @description What one has to know about an image before an instance is made of it.
+         * @enum {string}
+         */
+        ImageNoticeCode: "uefi_only" | "domain_controller" | "other_architecture" | "no_cloud_init" | "no_guest_agent" | "no_system" | "encrypted" | "partly_unread";
         /** @description A request to change an image (merge patch). */
         ImagePatch: {
             /** @description The new name. */
@@ -3145,6 +3284,11 @@ export interface components {
             /** @description The media groups. */
             items: components["schemas"]["MediaGroup"][];
         };
+        /**
+         * @description What a disk is as a medium.
+         * @enum {string}
+         */
+        Medium: "disk" | "optical" | "hybrid";
         /** @description The ISO in the drive of an instance. */
         MountedIso: {
             /** @description The id of the ISO. */
@@ -3177,6 +3321,11 @@ export interface components {
          * @enum {string}
          */
         ObjectClass: "image" | "stale_parent" | "failed_image" | "in_progress" | "orphan" | "foreign" | "missing" | "size_mismatch" | "digest_mismatch" | "quarantined";
+        /**
+         * @description The family of an operating system.
+         * @enum {string}
+         */
+        OsFamily: "linux" | "windows" | "bsd" | "other" | "unknown";
         /**
          * @description The operating system of an image.
          * @enum {string}
@@ -3306,6 +3455,35 @@ export interface components {
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
+        /** @description A partition. */
+        PartitionFinding: {
+            /**
+             * Format: int32
+             * @description Its number as the system counts, from 1.
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description Its first byte.
+             */
+            start: number;
+            /**
+             * Format: int64
+             * @description Its length in bytes.
+             */
+            length: number;
+            /** @description Its type: `0x83` in an MBR, a GUID in lower case in a GPT. */
+            kind: string;
+            /** @description Its name, where the table has one. */
+            name?: string | null;
+            /** @description Whether the table marks it for booting. */
+            bootable: boolean;
+        };
+        /**
+         * @description How a disk is divided.
+         * @enum {string}
+         */
+        PartitionScheme: "none" | "mbr" | "gpt";
         /**
          * @description The phases of tasks, in the order in which a task goes through its own.
          * @enum {string}
@@ -3316,6 +3494,11 @@ export interface components {
          * @enum {string}
          */
         Power: "running" | "paused" | "off" | "unknown";
+        /**
+         * @description Whether something is on a disk.
+         * @enum {string}
+         */
+        Presence: "present" | "absent" | "unknown";
         /** @description The reason why a request was refused or failed (RFC 9457). */
         Problem: {
             /**
@@ -4035,6 +4218,23 @@ export interface components {
         Subject_Share: components["schemas"]["Share"] | components["schemas"]["Gone"];
         /** @description The subject of an event: its current state, or its id once it is deleted. */
         Subject_Task: components["schemas"]["Task"] | components["schemas"]["Gone"];
+        /** @description The operating system on a disk. */
+        SystemFinding: {
+            /** @description Its family. */
+            family: components["schemas"]["OsFamily"];
+            /** @description The id of the distribution: `debian`, `rhel`, ... */
+            distribution?: string | null;
+            /** @description The version: `13`, `9.6`, or the release of Windows such as `24H2`. */
+            version?: string | null;
+            /** @description The name as the system shows it: `Debian GNU/Linux 13 (trixie)`, `Windows Server 2022 Datacenter`. */
+            name?: string | null;
+            /** @description The edition of Windows: `ServerDatacenter`. */
+            edition?: string | null;
+            /** @description The build of Windows: `20348.2113`. */
+            build?: string | null;
+            /** @description The architecture of its programs: `x86_64`, `aarch64`, ... */
+            architecture?: string | null;
+        };
         /** @description A background task. */
         Task: {
             /** @description The id of the task. */
@@ -4243,6 +4443,23 @@ export interface components {
          * @example tok_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
          */
         TokenId: string;
+        /** @description A part of a disk that could not be read. */
+        UnreadFinding: {
+            /**
+             * Format: int64
+             * @description The offset on the disk of what could not be read.
+             */
+            offset: number;
+            /** @description What it is: a file system by its kind, `partition-table`, `registry`, ... */
+            what: string;
+            /**
+             * @description The stable code of the reason, such as `inspect.corrupt`, `inspect.encrypted`,
+             *     `inspect.unsupported`, `inspect.budget`, or the plugin runtime's.
+             */
+            code: string;
+            /** @description The reason as a sentence. */
+            reason: string;
+        };
         /** @description The state of an upload. */
         Upload: {
             /** @description The image that is made of the file. */
@@ -6603,6 +6820,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    image_findings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The image */
+                id: components["schemas"]["ImageId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageFindings"];
+                };
             };
             /** @description The request was refused or failed; `code` is the reason */
             default: {

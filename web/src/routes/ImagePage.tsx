@@ -12,6 +12,7 @@ import type { Image } from '@/api/types'
 import { ImageExports } from '@/features/exports/ImageExports'
 import { deployReason, imageActions, scopeOf } from '@/features/images/actions'
 import { ImageFacts } from '@/features/images/ImageFacts'
+import { ImageInside } from '@/features/images/ImageInside'
 import { ImageStatusBadge, ProtectedBadge } from '@/features/images/ImageStatusBadge'
 import { ImageShares } from '@/features/sharing/ImageShares'
 import { LeaveDialog } from '@/features/sharing/ShareDialogs'
@@ -124,6 +125,7 @@ function ImageView({ image }: { image: Image }) {
       )}
       {isMine && image.status !== 'available' && <ImageTasks id={image.id} />}
       <ImageFacts image={image} location={locationName(image.location_id)} names={names} />
+      <ImageInside image={image} />
       {isMine && image.status === 'available' && (
         <>
           <ImageExports image={image} />

@@ -4,9 +4,11 @@ import { useLocationName } from '@/api/queries/catalogue'
 import { imageQuery } from '@/api/queries/images'
 import type { Image } from '@/api/types'
 import { scopeOf } from '@/features/images/actions'
+import { ImageNotices } from '@/features/images/ImageInside'
 import { ImagePicker } from '@/features/instances/ImagePicker'
 import { StockPicker } from '@/features/instances/StockPicker'
 import { IMAGE_TABS } from '@/lib/search'
+import { Stack } from '@/ui/Page'
 import { Tabs } from '@/ui/Tabs'
 
 type Scope = ReturnType<typeof scopeOf>
@@ -51,39 +53,42 @@ export function useImageChoice(search: ImageSearch, onSearch: (search: ImageSear
     />
   )
   const picker = (
-    <Tabs
-      label="Images"
-      selected={tab}
-      onSelect={(id) => select(search.image, id)}
-      tabs={[
-        {
-          id: 'stock',
-          label: 'Stock images',
-          content: (
-            <StockPicker
-              selected={search.image}
-              chosen={own === 'stock' ? image : undefined}
-              onSelect={({ id }) => select(id, tab)}
-              locationName={locationName}
-            />
-          ),
-        },
-        {
-          id: 'mine',
-          label: 'My Images',
-          content: list('own', 'My Images', 'To create one, open an instance and press Image.'),
-        },
-        {
-          id: 'shared',
-          label: 'Shared with me',
-          content: list(
-            'shared',
-            'Shared with me',
-            'Images that other accounts offer are in My Images, under Shared with me.',
-          ),
-        },
-      ]}
-    />
+    <Stack tight>
+      <Tabs
+        label="Images"
+        selected={tab}
+        onSelect={(id) => select(search.image, id)}
+        tabs={[
+          {
+            id: 'stock',
+            label: 'Stock images',
+            content: (
+              <StockPicker
+                selected={search.image}
+                chosen={own === 'stock' ? image : undefined}
+                onSelect={({ id }) => select(id, tab)}
+                locationName={locationName}
+              />
+            ),
+          },
+          {
+            id: 'mine',
+            label: 'My Images',
+            content: list('own', 'My Images', 'To create one, open an instance and press Image.'),
+          },
+          {
+            id: 'shared',
+            label: 'Shared with me',
+            content: list(
+              'shared',
+              'Shared with me',
+              'Images that other accounts offer are in My Images, under Shared with me.',
+            ),
+          },
+        ]}
+      />
+      {image && <ImageNotices image={image} />}
+    </Stack>
   )
   return { image, picker }
 }

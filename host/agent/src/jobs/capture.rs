@@ -13,6 +13,7 @@
 //! The journal has a note before every step. After a failure at any of them,
 //! [`crate::jobs::cleanup::clean_up`] undoes the capture.
 
+mod accept;
 mod monitor;
 mod reclaim;
 mod running;

@@ -31,9 +31,7 @@ pub(crate) async fn register(
     assignment: &RegisterImageAssignment,
 ) -> Result<ImageResult, JobError> {
     let (result, disk) = read(job, assignment).await?;
-    // In the log for now: the result has no place for it.
-    inside::look(job, &disk).await;
-    Ok(result)
+    Ok(ImageResult { findings: inside::look(job, &disk).await, ..result })
 }
 
 /// Reads an image's disk and its file, and returns what they are with the open disk.
@@ -64,11 +62,13 @@ async fn read(
             stored_digest: stored.to_string().parse().map_err(invalid_digest)?,
             consistency: None,
         },
+        findings: None,
     };
     Ok((result, disk))
 }
 
 /// Reads an image's file like [`register`], and compares its disk with the one that was stored.
+/// Looks inside of it.
 pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Result<ImageResult, JobError> {
     let image = &assignment.image;
     let storage = job.machine.storage(&image.storage).await?;
@@ -83,9 +83,10 @@ pub(crate) async fn verify(job: &Job, assignment: &VerifyImageAssignment) -> Res
         Err(error) => return Err(error.into()),
     }
     let read = read(job, &RegisterImageAssignment { image: image.clone() }).await;
-    let (found, _disk) = read.map_err(|error| damaged(&image.key, error))?;
+    let (found, disk) = read.map_err(|error| damaged(&image.key, error))?;
     if found.image.logical_digest == assignment.logical_digest {
-        return Ok(found);
+        // An image of a time without inspectors is looked into as well.
+        return Ok(ImageResult { findings: inside::look(job, &disk).await, ..found });
     }
     let detail = format!(
         "the disk in `{}` has the digest {}, and {} was stored",

@@ -94,7 +94,7 @@ async fn import(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult
     };
     let opened = disk::open(job, assignment, source.blob).await?;
     refuse(assignment, &opened.facts)?;
-    let Opened { facts, disk } = opened;
+    let Opened { facts, disk, findings } = opened;
     let Some(disk) = disk else {
         let detail = "the disk refers to further files, which the location's rules do not refuse";
         return Err(JobError::failed(TaskErrorCode::Internal, detail));
@@ -113,6 +113,7 @@ async fn import(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult
         file_size: size_of(source.size)?,
         format: facts.format,
         packing: facts.packing,
+        findings,
     })
 }
 

@@ -77,7 +77,10 @@ async fn a_stopped_instance_is_captured_from_its_file() {
     assert_eq!(adopted.image.size, result.image.size);
     assert_eq!(adopted.image.consistency, None);
     let virtual_size = adopted.image.virtual_size.bytes();
-    assert_eq!(*world.ports.looked.lock().unwrap(), [virtual_size], "it was looked into");
+    // Before it was copied, and when it was read again.
+    assert_eq!(*world.ports.looked.lock().unwrap(), [virtual_size; 2]);
+    assert_eq!(adopted.findings, result.findings);
+    assert_eq!(result.findings.map(|found| found.size), Some(virtual_size));
     // The same file as a wrapper: the disk is the one inside of it.
     let adopt =
         assignment(AssignmentKind::RegisterImage(RegisterImageAssignment { image: image_ref(WRAPPER) }));

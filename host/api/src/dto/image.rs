@@ -7,6 +7,7 @@ use imprint_domain::{
     capture_format::CaptureFormat,
     consistency::Consistency,
     estimate::EstimateBasis,
+    findings::{DiskFindings, ImageNotice},
     id::{ImageId, InstanceId, LocationId, MediaGroupId, ShareId, StorageId, TaskId},
     image::{Compression, ImageKind, ImageStatus, catalogue::OsType},
     windows::CaptureNoticeCode,
@@ -20,6 +21,19 @@ use super::{
     stock_image::Deprecation,
     task::Task,
 };
+
+/// What was found inside of an image's disk.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImageFindings {
+    /// When the disk was looked into; `null` where nothing has.
+    #[schema(required)]
+    pub inspected_at: Option<DateTime<Utc>>,
+    /// What was found; `null` where nothing has looked.
+    #[schema(required)]
+    pub findings: Option<DiskFindings>,
+    /// What one has to know before an instance is made of the image, the most serious first.
+    pub notices: Vec<ImageNotice>,
+}
 
 /// An image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

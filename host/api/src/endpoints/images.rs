@@ -27,7 +27,7 @@ use crate::{
     dto::{
         image::{
             CaptureEstimate, ConsistencyRequirement, EstimateQuery, Image, ImageAndTask, ImageCreate,
-            ImageListQuery, ImagePatch, ImageScope, InstanceImageCreate,
+            ImageFindings, ImageListQuery, ImagePatch, ImageScope, InstanceImageCreate,
         },
         import::{ImageSource, UploadSource, UrlSource},
         page::Page,
@@ -347,6 +347,25 @@ pub(crate) async fn capture_estimate(
     let notices = state.service().capture_notices(&op, id).await?;
     let notices = notices.into_iter().map(Into::into).collect();
     Ok(Json(CaptureEstimate { notices, ..estimate.into() }))
+}
+
+/// Show what was found inside of an image's disk
+///
+/// An inspector reads the disk's own metadata when the image is made. What it found is advice: a
+/// disk may be forged.
+#[utoipa::path(
+    get, path = "/images/{id}/findings", tag = "images",
+    params(("id" = ImageId, Path, description = "The image")),
+    responses((status = 200, description = "What was found", body = ImageFindings)),
+)]
+pub(crate) async fn image_findings(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Read>,
+    Id(id): Id<ImageId>,
+) -> Result<Json<ImageFindings>, ApiError> {
+    let view = state.service().image_findings(&op, id).await?;
+    let service::ImageFindingsView { inspected_at, findings, notices } = view;
+    Ok(Json(ImageFindings { inspected_at, findings, notices }))
 }
 
 /// Change an image's name, description, tags, metadata, delete protection or what its system is

@@ -64,6 +64,7 @@ fn rows(world: &World) -> Vec<Row> {
         ("image_list", Account, None),
         ("image_create", Owner, Some(world.capture("x"))),
         ("image_show", Owner, None),
+        ("image_findings", Owner, None),
         ("image_update", Owner, name()),
         ("image_delete", Owner, None),
         ("share_incoming", Account, None),

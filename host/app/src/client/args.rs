@@ -156,6 +156,11 @@ pub(crate) enum ImageCommand {
         /// Id or name
         image: String,
     },
+    /// Show what was found inside of an image's disk: its system, and what is installed in it
+    Inside {
+        /// Id or name
+        image: String,
+    },
     /// Create an image of an instance, which keeps running
     Create(ImageCreateArgs),
     /// Import a disk from a file or an address, in any format

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imprint_api::dto::image::{
-    CaptureEstimate, ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImagePatch,
+    CaptureEstimate, ConsistencyRequirement, Image, ImageAndTask, ImageCreate, ImageFindings, ImagePatch,
 };
 use imprint_api::dto::import::ImageSource;
 use imprint_domain::{
@@ -22,7 +22,7 @@ use super::{
     export,
     failure::Failure,
     find,
-    image_details::details,
+    image_details::{details, inside},
     import,
     output::{Output, duration, size, text, time},
     share,
@@ -39,6 +39,11 @@ pub(crate) async fn run(args: ImageArgs) -> Result<(), Failure> {
             let id = find::image(&api, &image).await?;
             let image: Image = api.get(&format!("/images/{id}"), &[]).await?;
             output.print(&image, || details(&image))
+        }
+        ImageCommand::Inside { image } => {
+            let id = find::image(&api, &image).await?;
+            let found: ImageFindings = api.get(&format!("/images/{id}/findings"), &[]).await?;
+            output.print(&found, || inside(&found))
         }
         ImageCommand::Create(args) => create(&api, output, args).await,
         ImageCommand::Import(args) => import::import(&api, output, args).await,

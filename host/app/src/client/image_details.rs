@@ -1,11 +1,12 @@
 //! An image for people.
 
-use imprint_api::dto::image::Image;
+use imprint_api::dto::image::{Image, ImageFindings};
 
 use super::{
     output::{duration, pairs, size, text, time},
     table::Table,
 };
+use crate::findings_text;
 
 /// Returns all that an image has, line by line.
 pub(super) fn details(image: &Image) -> Table {
@@ -76,5 +77,16 @@ pub(super) fn details(image: &Image) -> Table {
     if let Some(place) = &image.storage {
         lines.extend([("storage", place.id.to_string()), ("file", place.key.clone())]);
     }
+    Table::details(lines)
+}
+
+/// Returns what was found inside of an image, line by line, and what one has to know.
+pub(super) fn inside(found: &ImageFindings) -> Table {
+    let mut lines = vec![("looked into", time(found.inspected_at))];
+    match &found.findings {
+        Some(findings) => lines.extend(findings_text::pairs(findings)),
+        None => lines.push(("found", "nothing has looked into this image".to_owned())),
+    }
+    lines.extend(found.notices.iter().map(|notice| ("notice", notice.text.clone())));
     Table::details(lines)
 }

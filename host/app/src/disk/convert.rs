@@ -19,10 +19,11 @@ use super::{
     destination::Destination,
     failure::Failure,
     image::{self, Image, RAW, Trust},
-    report::{Report, line, size},
+    report::{Report, line},
     source::Location,
     watch::Watch,
 };
+use crate::terminal::size;
 
 /// The options of formats that are sizes: they have the grammar of all sizes, and formats get the
 /// number of bytes.

@@ -14,10 +14,10 @@ use super::{
     failure::Failure,
     image::{Image, Trust},
     inside,
-    report::{Report, line, size},
+    report::{Report, line},
     watch::Watch,
 };
-use crate::terminal::printable;
+use crate::terminal::{printable, size};
 
 /// The most findings that are printed as text; JSON has all of them.
 const MAX_PRINTED: usize = 20;

@@ -58,14 +58,6 @@ impl Report {
     }
 }
 
-/// Returns a size in binary units and in bytes, which can be compared.
-pub(super) fn size(bytes: u64) -> String {
-    if bytes < 1024 {
-        return format!("{bytes} bytes");
-    }
-    format!("{} ({bytes} bytes)", indicatif::BinaryBytes(bytes))
-}
-
 /// Returns a line with a name and a value.
 pub(super) fn line(name: &str, value: impl std::fmt::Display) -> String {
     format!("{name:<20}{value}")

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, deployed, stored};
 
 fn registered() -> Outcome {
-    Outcome::ImageRegistered(ImageResult { image: stored() })
+    Outcome::ImageRegistered(ImageResult { image: stored(), findings: None })
 }
 
 async fn run(server: &Server, args: &[&str]) -> Value {

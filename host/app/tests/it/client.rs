@@ -21,6 +21,7 @@ fn captured() -> Outcome {
         method: "cbw-snapshot-access".to_owned(),
         frozen_ms: 0,
         stopped_ms: 0,
+        findings: None,
     })
 }
 

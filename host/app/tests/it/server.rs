@@ -84,7 +84,7 @@ impl Server {
         let storages = vec![setup.customer_storage_id, setup.stock_storage_id];
         let agent = Agent { control_plane, id: AgentId::new(Uuid::now_v7()), storages };
         agent.report().await;
-        agent.work(Outcome::ImageRegistered(ImageResult { image: stored() })).await;
+        agent.work(Outcome::ImageRegistered(ImageResult { image: stored(), findings: None })).await;
 
         let stop = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -199,6 +199,14 @@ catalogue! {
         "The requested consistency could not be reached",
         "Start the guest agent in the instance, or ask for a weaker consistency.",
         "Check the guest agent and the driver's remarks in the log.";
+    WindowsDiskTooLarge = Code::WindowsDiskTooLarge.as_str(), Never,
+        Code::WindowsDiskTooLarge.title(),
+        "Create a smaller instance, and move the data there.",
+        "Nothing, unless the location's bound for disks of Windows is not what you want.";
+    DomainControllerNotSupported = Code::DomainControllerNotSupported.as_str(), Never,
+        Code::DomainControllerNotSupported.title(),
+        "Demote the domain controller, then create the image.",
+        "Nothing. The disk itself says that it is one.";
     DriverContent = "driver_content", Never,
         "The hypervisor's driver offered something other than a plain disk",
         ASK_PROVIDER,

@@ -10,7 +10,8 @@ use imprint_agent_protocol::{
 use imprint_domain::{
     Error,
     estimate::PastCapture,
-    id::HypervisorId,
+    findings::DiskFindings,
+    id::{HypervisorId, ImageId},
     image::{ImageFormat, StoredImage},
     import::ImportedFile,
     instance::NewSystem,
@@ -20,7 +21,7 @@ use imprint_domain::{
 };
 use imprint_store::{
     image::{self, CaptureNotes},
-    image_import,
+    image_findings, image_import,
     instance::{self, InstanceRecord},
     task,
     task::{TaskFilter, TaskRecord},
@@ -94,9 +95,8 @@ fn validate_outcome(record: &TaskRecord, outcome: &Outcome) -> Result<(), Protoc
         return Err(refused(format!("a task {kind} does not end with this result")));
     }
     match outcome {
-        Outcome::Captured(CaptureResult { image, .. }) | Outcome::ImageRegistered(ImageResult { image }) => {
-            validate_image(image)
-        }
+        Outcome::Captured(CaptureResult { image, .. })
+        | Outcome::ImageRegistered(ImageResult { image, .. }) => validate_image(image),
         Outcome::Imported(result) => validate_image(&result.image),
         Outcome::IsoRegistered(result) if result.stored.size.bytes() == 0 => {
             Err(refused("the reported ISO has no bytes"))
@@ -138,17 +138,19 @@ fn apply<'a>(
         Outcome::Captured(result) => Box::pin(captured(change, record, result)),
         Outcome::Imported(result) => Box::pin(async move {
             imported(change, record, &result).await?;
-            publish(change, record, result.image, CaptureNotes::default()).await?;
+            let found = (result.image, result.findings);
+            publish(change, record, found, CaptureNotes::default()).await?;
             lifecycle::succeed(change, record).await
         }),
         Outcome::ImageRegistered(result) if record.task.kind == TaskKind::ImageVerify => {
             Box::pin(async move {
-                confirm(change, record, result.image).await?;
+                confirm(change, record, result).await?;
                 lifecycle::succeed(change, record).await
             })
         }
         Outcome::ImageRegistered(result) => Box::pin(async move {
-            publish(change, record, result.image, CaptureNotes::default()).await?;
+            let found = (result.image, result.findings);
+            publish(change, record, found, CaptureNotes::default()).await?;
             lifecycle::succeed(change, record).await
         }),
         Outcome::IsoRegistered(result) => Box::pin(async move {
@@ -240,7 +242,7 @@ async fn captured(
     // A raw file is as large as the disk, which says nothing about files of other formats.
     let stored = if image.format == ImageFormat::Raw { content } else { image.size };
     estimate::remember(change, record, compression, PastCapture { content, stored, took_ms }).await?;
-    publish(change, record, image, notes).await?;
+    publish(change, record, (image, result.findings), notes).await?;
     capture_failure::forget(change, record).await?;
     lifecycle::succeed(change, record).await
 }
@@ -258,7 +260,7 @@ async fn imported(change: &Change<'_>, record: &TaskRecord, result: &ImportResul
 async fn publish(
     change: &mut Change<'_>,
     record: &TaskRecord,
-    stored: StoredImage,
+    (stored, findings): (StoredImage, Option<DiskFindings>),
     notes: CaptureNotes,
 ) -> Result<(), Error> {
     let Some(mut found) = lifecycle::image_of(change, record).await? else { return Ok(()) };
@@ -267,20 +269,32 @@ async fn publish(
     }
     let CaptureNotes { estimated, estimated_s, .. } = found.capture;
     found.capture = CaptureNotes { estimated, estimated_s, ..notes };
+    if let Some(findings) = &findings {
+        found.image.inspected(findings);
+        keep(change, found.image.id, findings).await?;
+    }
     image::update(&change.tx, &found).await.db()?;
     change.image_changed(&found).await
 }
 
 /// Takes over what the file of an image is like that was read again.
-async fn confirm(change: &mut Change<'_>, record: &TaskRecord, found: StoredImage) -> Result<(), Error> {
+async fn confirm(change: &mut Change<'_>, record: &TaskRecord, found: ImageResult) -> Result<(), Error> {
     let Some(mut image) = lifecycle::image_of(change, record).await? else { return Ok(()) };
     // It may have been deleted meanwhile.
-    if image.image.confirm(found, change.now).is_err() {
+    if image.image.confirm(found.image, change.now).is_err() {
         return Ok(());
+    }
+    if let Some(findings) = &found.findings {
+        keep(change, image.image.id, findings).await?;
     }
     image::update(&change.tx, &image).await.db()?;
     scan::compare_again(change, &image).await?;
     change.image_changed(&image).await
+}
+
+/// Keeps what was found inside of an image's disk (X5).
+async fn keep(change: &Change<'_>, id: ImageId, findings: &DiskFindings) -> Result<(), Error> {
+    image_findings::put(&change.tx, id, change.now, findings).await.db()
 }
 
 async fn deployed(change: &mut Change<'_>, record: &TaskRecord, result: &DeployResult) -> Result<(), Error> {

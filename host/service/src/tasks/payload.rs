@@ -5,7 +5,7 @@ use imprint_agent_protocol::{
     AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment, DeleteImageAssignment,
     DeployAssignment, ExportImageAssignment, FileDigest, ImageRef, ImportAssignment, ImportSource,
     InstanceRef, MoveImageAssignment, ObjectSource, PowerAssignment, RegisterImageAssignment,
-    RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef, VerifyImageAssignment,
+    RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef, VerifyImageAssignment, WindowsLimit,
 };
 use imprint_domain::{
     Error,
@@ -255,7 +255,10 @@ async fn capture_assignment(
     compression: Compression,
     (want, minimum): (Consistency, Consistency),
 ) -> Result<CaptureAssignment, Error> {
-    let Location { coalesce: policy, freeze_limit, reclaim_limit, .. } = location_of(conn, task).await?;
+    let Location { coalesce: policy, freeze_limit, reclaim_limit, windows, .. } =
+        location_of(conn, task).await?;
+    let found = instance::get(conn, require(task.instance_id, "instance")?).await.db()?;
+    let largest = require(found, "instance")?.instance.largest;
     Ok(CaptureAssignment {
         instance: instance_ref(conn, task).await?,
         image: image_ref(conn, task).await?,
@@ -266,6 +269,7 @@ async fn capture_assignment(
         reclaim_limit_s: reclaim_limit.seconds(),
         scratch_limit: None,
         coalesce_timeout_s: policy.before_capture.then_some(policy.timeout.seconds()),
+        windows: Some(WindowsLimit { limit: windows.limit, largest: largest.content.max(largest.size) }),
     })
 }
 

@@ -6,8 +6,9 @@ use imprint_agent_protocol::{
 };
 use imprint_domain::{
     Code, Error,
+    findings::{DiskFindings, ImageNoticeCode},
     id::ImageId,
-    image::{ImageFormat, ImageKind, ImageStatus},
+    image::{ImageFormat, ImageKind, ImageStatus, catalogue::OsType},
     import::{ImportKind, ImportProfile},
     secret::SecretText,
     tag::Tags,
@@ -73,7 +74,31 @@ fn imported() -> Outcome {
         file_size: size(7 << 20),
         format: ImageFormat::Vmdk,
         packing: None,
+        findings: None,
     })
+}
+
+/// Returns a disk with FreeBSD that starts by UEFI only, and has no cloud-init.
+fn findings() -> DiskFindings {
+    serde_json::from_value(serde_json::json!({
+        "inspector": "inspector-disk 0.1.0",
+        "size": 1 << 30,
+        "medium": "disk",
+        "partition_scheme": "gpt",
+        "partitions": [],
+        "file_systems": [],
+        "system": {"family": "bsd", "name": "FreeBSD 14.1"},
+        "cloud_init": "absent",
+        "guest_agent": "unknown",
+        "ssh_server": "present",
+        "domain_controller": "unknown",
+        "boot_loaders": ["other"],
+        "firmware": "uefi",
+        "used_until": 512,
+        "used_bytes": 512,
+        "unread": [],
+    }))
+    .unwrap()
 }
 
 fn source_of(work: &Assignment) -> &ImportSource {
@@ -106,6 +131,27 @@ pub(crate) async fn an_upload_is_an_image_from_the_request_on(world: World) {
     assert_eq!((file.size, file.format), (size(7 << 20), ImageFormat::Vmdk));
     let late = world.service.image_upload(&world.customer, made.image.id).await.unwrap();
     assert!(late.complete);
+}
+
+pub(crate) async fn what_is_found_inside_is_kept_and_shown_on(world: World) {
+    world.serves_objects().await;
+    let made = world.service.image_import(&world.customer, world.upload("web", 7 << 20)).await.unwrap();
+    let before = world.service.image_findings(&world.customer, made.image.id).await.unwrap();
+    assert_eq!((before.inspected_at, before.findings), (None, None));
+    let work = world.agent.claim_one().await;
+    let Outcome::Imported(result) = imported() else { panic!("it is an import") };
+    let found = findings();
+    let outcome = Outcome::Imported(ImportResult { findings: Some(found.clone()), ..result });
+    world.agent.finish(&work, outcome).await.unwrap();
+    let view = world.service.image_findings(&world.customer, made.image.id).await.unwrap();
+    assert_eq!((view.inspected_at, view.findings), (Some(world.service.now()), Some(found)));
+    let codes: Vec<_> = view.notices.iter().map(|notice| notice.code).collect();
+    assert_eq!(codes, [ImageNoticeCode::UefiOnly, ImageNoticeCode::NoCloudInit]);
+    let hidden = world.service.image_findings(&world.other, made.image.id).await;
+    assert_eq!(code(hidden), Some(Code::NotFound));
+    // Nothing else said what its system is, and a deployment is not asked for what it ignores.
+    let image = world.service.image_show(&world.customer, made.image.id).await.unwrap();
+    assert_eq!((image.guest.os_type, image.guest.cloud_init), (OsType::Bsd, false));
 }
 
 pub(crate) async fn an_import_takes_a_slot_and_gives_it_back(world: World) {

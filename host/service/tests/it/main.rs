@@ -182,6 +182,7 @@ scenarios! {
     }
     imports {
         an_upload_is_an_image_from_the_request_on,
+        what_is_found_inside_is_kept_and_shown_on,
         an_import_takes_a_slot_and_gives_it_back,
         an_agent_reserves_what_an_image_takes,
         the_address_of_an_import_is_sealed_until_its_end,

@@ -402,6 +402,7 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
             method: "cbw-snapshot-access".into(),
             frozen_ms: 40,
             stopped_ms: 0,
+            findings: None,
         }),
         AssignmentKind::MoveImage(order) => {
             Outcome::Moved(MoveResult { size: order.size, stored_digest: order.stored_digest.clone() })
@@ -411,9 +412,10 @@ pub(crate) fn success(work: &AssignmentKind) -> Outcome {
             file_size: size(7 << 20),
             format: ImageFormat::Vmdk,
             packing: None,
+            findings: None,
         }),
         AssignmentKind::RegisterImage(_) | AssignmentKind::VerifyImage(_) => {
-            Outcome::ImageRegistered(ImageResult { image: stored() })
+            Outcome::ImageRegistered(ImageResult { image: stored(), findings: None })
         }
         AssignmentKind::Deploy(_) => Outcome::Deployed(DeployResult {
             power: Power::Running,

@@ -497,6 +497,7 @@ pub(crate) async fn reports_that_make_no_sense_are_refused(world: World) {
         method: "x".into(),
         frozen_ms: 0,
         stopped_ms: 0,
+        findings: None,
     };
     for outcome in [Outcome::Done, Outcome::Captured(empty)] {
         let refused = world.agent.finish(&work, outcome).await.unwrap_err();

@@ -44,6 +44,14 @@ export const imageQuery = (id: string) =>
     queryFn: ({ signal }) => unwrap(client.GET('/api/v1/images/{id}', { params: { path: { id } }, signal })),
   })
 
+/** What was found inside of an image's disk: it is read again when the image changes. */
+export const imageFindingsQuery = ({ id, version }: Pick<Image, 'id' | 'version'>) =>
+  queryOptions({
+    queryKey: keys.imageFindings.of(id, version),
+    queryFn: ({ signal }) =>
+      unwrap(client.GET('/api/v1/images/{id}/findings', { params: { path: { id } }, signal })),
+  })
+
 /** What an image of an instance would take, in the format and the compression that are named. */
 export const estimateQuery = (instanceId: string, format?: CaptureFormat, compression?: Compression) =>
   queryOptions({

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use imprint_agent_protocol::{CaptureAssignment, CaptureResult};
-use imprint_data_path::{Disk, Written};
+use imprint_data_path::Disk;
 use imprint_domain::{
     consistency::Consistency,
     task::Phase,
@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{
     monitor::{self, CaptureMonitor, SCRATCH_RESERVED_BYTES},
     reclaim::Reclaimed,
-    upload,
+    upload::{self, Captured},
 };
 use crate::{
     error::JobError,
@@ -57,15 +57,16 @@ pub(super) async fn run(
     started.quiesce.downgrade_reason = reclaimed.explain(started.quiesce.downgrade_reason);
     job.note(steps::SNAPSHOTTED, []).await?;
     let level = reached(assignment, &started)?;
-    let written = copy_out(job, assignment, storage, &started, &request, driver.clone()).await?;
+    let captured = copy_out(job, assignment, storage, &started, &request, driver.clone()).await?;
     take_down(job, driver.as_ref(), &request).await;
     Ok(CaptureResult {
-        image: upload::stored_image(assignment, &written, level)?,
+        image: upload::stored_image(assignment, &captured.written, level)?,
         consistency: level,
         downgraded_because: started.quiesce.downgrade_reason,
         method: started.method,
         frozen_ms: started.quiesce.frozen_total_ms,
         stopped_ms: started.quiesce.vm_stopped_ms,
+        findings: captured.findings,
     })
 }
 
@@ -141,7 +142,7 @@ async fn copy_out(
     started: &StartedCapture,
     request: &CaptureRequest,
     driver: Arc<dyn Driver>,
-) -> Result<Written, JobError> {
+) -> Result<Captured, JobError> {
     let cancel = job.control.child_token();
     let monitor = CaptureMonitor {
         driver,
@@ -154,7 +155,7 @@ async fn copy_out(
     let copying = async {
         let disk = copy::open_export(started.source.clone(), cancel.clone()).await?;
         verify_size(&disk, started)?;
-        upload::upload(job, assignment, &storage, &disk, cancel.clone()).await
+        upload::capture(job, assignment, &storage, &disk, cancel.clone()).await
     };
     tokio::pin!(copying);
     let lost = tokio::select! {
@@ -162,7 +163,7 @@ async fn copy_out(
         done = &mut copying => return match done {
             Err(JobError::Failed(error)) => Err(root_cause(&monitor, error).await),
             Err(error @ JobError::Stopped(_)) => Err(job.control.prefer_stop_reason(error)),
-            Ok(written) => Ok(written),
+            Ok(captured) => Ok(captured),
         },
         lost = monitor.wait_until_lost() => lost,
     };
@@ -170,7 +171,7 @@ async fn copy_out(
     // become visible meanwhile, it is complete: every byte was read and verified.
     cancel.cancel();
     match copying.await {
-        Ok(written) => Ok(written),
+        Ok(captured) => Ok(captured),
         Err(JobError::Stopped(_)) => Err(job.control.check().err().unwrap_or(lost)),
         Err(JobError::Failed(error)) => {
             warn!(

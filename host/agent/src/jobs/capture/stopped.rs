@@ -35,16 +35,17 @@ pub(super) async fn run(
             chain = Chain::open(&job.machine, &assignment.instance).await?;
         }
     }
-    let written = upload::upload(job, assignment, &storage, &chain.disk, job.control.child_token()).await?;
+    let captured = upload::capture(job, assignment, &storage, &chain.disk, job.control.child_token()).await?;
     let method = if chain.is_chain() { "stopped-chain" } else { "stopped-file" };
     drop(chain);
     Ok(CaptureResult {
-        image: upload::stored_image(assignment, &written, Consistency::Stopped)?,
+        image: upload::stored_image(assignment, &captured.written, Consistency::Stopped)?,
         consistency: Consistency::Stopped,
         downgraded_because: None,
         method: method.to_owned(),
         frozen_ms: 0,
         stopped_ms: 0,
+        findings: captured.findings,
     })
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use imprint_agent_protocol::CaptureAssignment;
 use imprint_data_path::{Disk, Progress, Written};
-use imprint_domain::{consistency::Consistency, image::StoredImage, task::Phase};
+use imprint_domain::{consistency::Consistency, findings::DiskFindings, image::StoredImage, task::Phase};
 use imprint_ports::{DiskFormat, WriteRequest};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::accept::accept;
 use crate::{
     error::{JobError, StopReason},
     jobs::{
@@ -26,7 +27,7 @@ use crate::{
 pub(super) const RESERVED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Copies a disk to the storage and makes the image visible.
-pub(super) async fn upload(
+async fn upload(
     job: &Job,
     assignment: &CaptureAssignment,
     storage: &Storage,
@@ -96,6 +97,25 @@ async fn transfer(
 /// than a 4096th of the disk.
 fn largest_file(disk: u64) -> u64 {
     disk.saturating_add(disk / 4096).saturating_add(RESERVED_BYTES)
+}
+
+/// What a capture has written, and what was found on the disk.
+pub(super) struct Captured {
+    pub(super) written: Written,
+    pub(super) findings: Option<DiskFindings>,
+}
+
+/// Looks inside of a disk, copies it to the storage, and makes the image visible.
+pub(super) async fn capture(
+    job: &Job,
+    assignment: &CaptureAssignment,
+    storage: &Storage,
+    disk: &Arc<Disk>,
+    cancel: CancellationToken,
+) -> Result<Captured, JobError> {
+    let findings = accept(job, assignment, disk).await?;
+    let written = upload(job, assignment, storage, disk, cancel).await?;
+    Ok(Captured { written, findings })
 }
 
 /// Returns what the control plane stores about the image.

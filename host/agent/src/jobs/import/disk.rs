@@ -9,6 +9,7 @@ use imprint_data_path::{
     unpack,
 };
 use imprint_domain::{
+    findings::DiskFindings,
     image::ImageFormat,
     import::{ImportFacts, Packing},
     task_error::TaskErrorCode,
@@ -42,6 +43,8 @@ pub(super) struct Opened {
     pub(super) facts: ImportFacts,
     /// The disk; `None` where parts of it are in other files.
     pub(super) disk: Option<Arc<Disk>>,
+    /// What was found inside of it; `None` where nothing could look.
+    pub(super) findings: Option<DiskFindings>,
 }
 
 /// Opens a file.
@@ -65,7 +68,7 @@ pub(super) async fn open(
     if optical {
         // Whatever else it may be (a hybrid disc boots as a disk, too): S89 refuses it.
         let facts = facts(ImageFormat::Raw, packing, blob.size(), true)?;
-        return Ok(Opened { facts, disk: None });
+        return Ok(Opened { facts, disk: None, findings: None });
     }
     let (name, format) = chosen(assignment.declared, &claims, &formats, &blob).await?;
     let options = OpenOptions { formats: formats.clone(), ..OpenOptions::default() };
@@ -73,23 +76,23 @@ pub(super) async fn open(
     match Disk::open(reader.as_ref(), blob.clone(), &options).await {
         Ok(disk) => {
             let disk = Arc::new(disk);
+            let findings = inside::look(job, &disk).await;
             let facts = ImportFacts {
-                windows: is_windows(job, &disk).await,
+                windows: findings.as_ref().and_then(is_windows),
                 ..facts(format, packing, disk.size(), false)?
             };
-            Ok(Opened { facts, disk: Some(disk) })
+            Ok(Opened { facts, disk: Some(disk), findings })
         }
         Err(EngineError::ExternalReference { .. }) => {
             let facts = ImportFacts { is_incomplete: true, ..facts(format, packing, blob.size(), false)? };
-            Ok(Opened { facts, disk: None })
+            Ok(Opened { facts, disk: None, findings: None })
         }
         Err(error) => Err(copy::job_error(error, Place::Machine)),
     }
 }
 
 /// Returns whether a disk has Windows (S80); `None` where nothing tells.
-async fn is_windows(job: &Job, disk: &Arc<Disk>) -> Option<bool> {
-    let found = inside::look(job, disk).await?;
+fn is_windows(found: &DiskFindings) -> Option<bool> {
     found.declared_os().map(|os| os == DeclaredOs::Windows)
 }
 

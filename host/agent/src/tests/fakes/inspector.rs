@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use imprint_ports::{
     BlockSource, DiskInspector, ErrorClass, PortError,
-    findings::{DiskFindings, DiskFirmware, Medium, PartitionScheme, Presence, SystemFinding},
+    findings::{DiskFindings, DiskFirmware, Medium, OsFamily, PartitionScheme, Presence, SystemFinding},
 };
 
-/// Fails on a disk of an odd number of sectors, and finds nothing on others.
+/// Fails on a disk of an odd number of sectors, and finds a system on others, or none.
 pub(in crate::tests) struct FakeInspector {
     /// The sizes of the disks that it was given.
     pub(in crate::tests) looked: Arc<Mutex<Vec<u64>>>,
+    /// The family of the system that it finds, and whether that is a domain controller.
+    pub(in crate::tests) finds: (OsFamily, Presence),
 }
 
 #[async_trait]
@@ -35,11 +37,11 @@ impl DiskInspector for FakeInspector {
             partition_scheme: PartitionScheme::None,
             partitions: Vec::new(),
             file_systems: Vec::new(),
-            system: SystemFinding::default(),
+            system: SystemFinding { family: self.finds.0, ..SystemFinding::default() },
             cloud_init: Presence::Unknown,
             guest_agent: Presence::Unknown,
             ssh_server: Presence::Unknown,
-            domain_controller: Presence::Unknown,
+            domain_controller: self.finds.1,
             boot_loaders: Vec::new(),
             firmware: DiskFirmware::Unknown,
             used_until: None,

@@ -34,6 +34,7 @@ use imprint_domain::{
 use imprint_ports::{
     DiskFormat, DiskInspector, Driver, ErrorClass, Launch, PortError, Props, RESERVED_NAMES, Secrets,
     SettingFinding, StorageBackend, StorageMarker,
+    findings::{OsFamily, Presence},
 };
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
@@ -97,6 +98,9 @@ pub(in crate::tests) struct FakePorts {
     pub(in crate::tests) opened_with: Mutex<Vec<Secrets>>,
     /// The sizes of the disks that were looked into.
     pub(in crate::tests) looked: Arc<Mutex<Vec<u64>>>,
+    /// What is found inside of every disk: the family of its system, and whether that is a domain
+    /// controller.
+    pub(in crate::tests) finds: Mutex<(OsFamily, Presence)>,
 }
 
 impl FakePorts {
@@ -144,7 +148,7 @@ impl Ports for FakePorts {
     }
 
     fn inspector(&self) -> Option<Arc<dyn DiskInspector>> {
-        Some(Arc::new(FakeInspector { looked: self.looked.clone() }))
+        Some(Arc::new(FakeInspector { looked: self.looked.clone(), finds: *self.finds.lock().unwrap() }))
     }
 
     fn storage_kinds(&self) -> Vec<StorageKindReport> {
@@ -231,6 +235,7 @@ impl World {
             remote_is_read_only: AtomicBool::default(),
             opened_with: Mutex::default(),
             looked: Arc::default(),
+            finds: Mutex::new((OsFamily::Unknown, Presence::Unknown)),
         });
         Self { folder, control: FakeControl::new(storage_ref()), ports, settings }
     }
@@ -316,6 +321,7 @@ impl World {
             reclaim_limit_s: 0,
             scratch_limit: None,
             coalesce_timeout_s: Some(7200),
+            windows: None,
         }))
     }
 
