@@ -5,7 +5,11 @@
 //! is the time between the start and the end of the task, with digests; the tool's is its wall
 //! time, with the bytes on disk where the storage promises that. The rounds take turns.
 //!
+//! `cargo xtask bench --transfers`: uploads, imports and exports (`transfers.rs`).
+//!
 //! `cargo xtask bench --idle`: what an idle guest of the demo takes of a core.
+
+mod transfers;
 
 use std::{
     fs::{self, File},
@@ -48,10 +52,12 @@ struct Options {
     rounds: usize,
     /// How long an idle guest is looked at, instead of what storages move.
     idle_seconds: Option<u32>,
+    /// Whether uploads, imports and exports are measured instead.
+    transfers: bool,
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options { data_mib: 1024, rounds: 2, idle_seconds: None };
+    let mut options = Options { data_mib: 1024, rounds: 2, idle_seconds: None, transfers: false };
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
         let value = args.next().context("each option has a value")?;
@@ -59,6 +65,7 @@ fn options() -> Result<Options> {
             "--data-mib" => options.data_mib = value.parse()?,
             "--idle-seconds" => options.idle_seconds = Some(value.parse()?),
             "--rounds" => options.rounds = value.parse()?,
+            "--transfers" => options.transfers = value.parse()?,
             other => bail!("unknown option {other}"),
         }
     }
@@ -70,6 +77,9 @@ async fn main() -> Result<()> {
     let options = options()?;
     if let Some(seconds) = options.idle_seconds {
         return idle(seconds).await;
+    }
+    if options.transfers {
+        return transfers::measure(&options).await;
     }
     let server = Server::demo().await?;
     let bench = Bench::new(server, options).await?;
@@ -227,7 +237,9 @@ impl Bench {
     /// Measures a storage, and prints its two lines.
     async fn measure(&self, subject: &Subject) -> Result<()> {
         let storage = match &subject.settings {
-            Some((settings, secrets)) => Some(self.bound(subject.kind, settings, secrets).await?),
+            Some((settings, secrets)) => {
+                Some(bind(&self.admin, &self.hypervisor, subject.kind, settings, secrets).await?)
+            }
             None => None,
         };
         let bytes = fs::metadata(&self.file)?.len();
@@ -251,23 +263,6 @@ impl Bench {
         print(&format!("capture into {}", subject.kind), subject.tool.name, bytes, &captures);
         print(&format!("deploy from {}", subject.kind), subject.tool.name, bytes, &deployments);
         Ok(())
-    }
-
-    async fn bound(&self, kind: &str, settings: &Value, secrets: &Value) -> Result<String> {
-        let body =
-            json!({"name": kind, "role": "customer", "kind": kind, "settings": settings, "secrets": secrets});
-        let storage = id(&self.admin.post("/admin/image-storages", &body).await?).to_owned();
-        let bind = format!("/admin/image-storages/{storage}/hypervisors/{}", self.hypervisor);
-        let answer = self.admin.send(Method::PUT, &bind, None, &[]).await?;
-        if !answer.status.is_success() {
-            bail!("{answer:?}");
-        }
-        eventually("the agent to have seen the storage", async || {
-            let seen = self.admin.get(&format!("/admin/image-storages/{storage}")).await?;
-            Ok((!seen["seen_at"].is_null()).then_some(()))
-        })
-        .await?;
-        Ok(storage)
     }
 
     /// Captures the instance; returns the image's id and the seconds of the task.
@@ -296,6 +291,30 @@ impl Bench {
         ok("sh", &["-c", &script])?;
         Ok(start.elapsed().as_secs_f64())
     }
+}
+
+/// Adds a storage for images of customers, and waits until the agent has seen it.
+async fn bind(
+    admin: &Client,
+    hypervisor: &str,
+    kind: &str,
+    settings: &Value,
+    secrets: &Value,
+) -> Result<String> {
+    let body =
+        json!({"name": kind, "role": "customer", "kind": kind, "settings": settings, "secrets": secrets});
+    let storage = id(&admin.post("/admin/image-storages", &body).await?).to_owned();
+    let bind = format!("/admin/image-storages/{storage}/hypervisors/{hypervisor}");
+    let answer = admin.send(Method::PUT, &bind, None, &[]).await?;
+    if !answer.status.is_success() {
+        bail!("{answer:?}");
+    }
+    eventually("the agent to have seen the storage", async || {
+        let seen = admin.get(&format!("/admin/image-storages/{storage}")).await?;
+        Ok((!seen["seen_at"].is_null()).then_some(()))
+    })
+    .await?;
+    Ok(storage)
 }
 
 /// Waits for a task, for as long as it takes.

@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// the plain tool of that kind
     #[arg(long)]
     storages: bool,
+    /// Measures uploads, imports from a server and exports instead, against plain tools
+    #[arg(long)]
+    transfers: bool,
     /// Measures lists of 100,000 images instead, on SQLite and PostgreSQL
     #[arg(long)]
     lists: bool,
@@ -103,9 +106,11 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
             up::build_host(up::Profile::Release)?
         }
     };
-    if options.storages {
+    if options.storages || options.transfers {
         let numbers = [options.data_mib.to_string(), options.rounds.max(1).to_string()];
-        return figures(&["--data-mib", &numbers[0], "--rounds", &numbers[1]], &imprint);
+        let transfers = options.transfers.to_string();
+        let args = ["--data-mib", &numbers[0], "--rounds", &numbers[1], "--transfers", &transfers];
+        return figures(&args, &imprint);
     }
     if options.idle {
         guest::build()?;

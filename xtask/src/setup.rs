@@ -96,6 +96,7 @@ const BENCH: &[Need] = &[
     need("nfs-cp", "libnfs-utils"),
     need("aws", "awscli"),
     need("swift", "python3-swiftclient"),
+    need("curl", "curl"),
 ];
 
 /// Installs what is missing. Without root it prints the one command that an administrator has to

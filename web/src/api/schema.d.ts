@@ -4226,7 +4226,10 @@ export interface components {
             distribution?: string | null;
             /** @description The version: `13`, `9.6`, or the release of Windows such as `24H2`. */
             version?: string | null;
-            /** @description The name as the system shows it: `Debian GNU/Linux 13 (trixie)`, `Windows Server 2022 Datacenter`. */
+            /**
+             * @description The name as the system shows it: `Debian GNU/Linux 13 (trixie)`, `Windows Server 2022
+             *     Datacenter`.
+             */
             name?: string | null;
             /** @description The edition of Windows: `ServerDatacenter`. */
             edition?: string | null;
