@@ -144,7 +144,11 @@ fn operator() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::accounts::admin_account_list, admin::accounts::admin_account_create))
         .routes(routes!(admin::accounts::admin_account_update))
         .routes(routes!(admin::locations::admin_location_list, admin::locations::admin_location_create))
-        .routes(routes!(admin::locations::admin_location_update, admin::locations::admin_location_delete))
+        .routes(routes!(
+            admin::locations::admin_location_show,
+            admin::locations::admin_location_update,
+            admin::locations::admin_location_delete
+        ))
         .routes(routes!(
             admin::hypervisors::admin_hypervisor_list,
             admin::hypervisors::admin_hypervisor_create

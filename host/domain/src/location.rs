@@ -40,6 +40,8 @@ pub struct Location {
     pub windows: WindowsBounds,
     /// How customers here reach the provider's support.
     pub support: Support,
+    /// Increases with every change; the ETag.
+    pub version: u32,
 }
 
 /// The longest time for which a capture freezes a guest's file systems (X11), in milliseconds.

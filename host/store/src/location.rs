@@ -43,6 +43,7 @@ mod row {
         pub import_limit_bytes: i64,
         pub import_windows: bool,
         pub export_enabled: bool,
+        pub version: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -99,6 +100,7 @@ fn from_row(row: row::Model) -> Result<LocationRecord, StoreError> {
                 url: parsed("support_url", row.support_url.as_deref())?,
                 status_url: parsed("status_url", row.status_url.as_deref())?,
             },
+            version: codec::to_u32("version", row.version)?,
         },
         created_at: row.created_at,
     })
@@ -133,6 +135,7 @@ fn to_row(record: &LocationRecord) -> row::Model {
         status_url: record.location.support.status_url.as_ref().map(ToString::to_string),
         iso_enabled: record.location.iso_enabled,
         export_enabled: record.location.export_enabled,
+        version: i64::from(record.location.version),
     }
 }
 

@@ -462,7 +462,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Show a location with its settings */
+        get: operations["admin_location_show"];
         put?: never;
         post?: never;
         /**
@@ -1874,6 +1875,11 @@ export interface components {
             support_url: string | null;
             /** @description The page that says which parts of the system do not work. */
             status_url: string | null;
+            /**
+             * Format: int32
+             * @description The version of the location, which increases with every change; also the `ETag`.
+             */
+            version: number;
         };
         /** @description A new token of a hypervisor's agent with its secret, which is not shown again. */
         AgentToken: {
@@ -5859,6 +5865,40 @@ export interface operations {
             };
         };
     };
+    admin_location_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The location */
+                id: components["schemas"]["LocationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The location */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminLocation"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     admin_location_delete: {
         parameters: {
             query?: never;
@@ -5892,7 +5932,10 @@ export interface operations {
     admin_location_update: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
             path: {
                 /** @description The location */
                 id: components["schemas"]["LocationId"];
@@ -5909,6 +5952,8 @@ export interface operations {
             /** @description The changed location */
             200: {
                 headers: {
+                    /** @description Its new version */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -126,6 +126,8 @@ pub struct AdminLocation {
     /// The page that says which parts of the system do not work.
     #[schema(required)]
     pub status_url: Option<String>,
+    /// The version of the location, which increases with every change; also the `ETag`.
+    pub version: u32,
 }
 
 /// A request to create a location.

@@ -141,6 +141,7 @@ fn admin_rows(world: &World) -> Vec<Row> {
         ("admin_account_update", Admin, Some(json!({"image_limit": 1}))),
         ("admin_location_list", Admin, None),
         ("admin_location_create", Admin, name()),
+        ("admin_location_show", Admin, None),
         ("admin_location_update", Admin, Some(json!({"images_enabled": false}))),
         ("admin_hypervisor_list", Admin, None),
         ("admin_hypervisor_create", Admin, Some(json!({"name": "x", "location_id": world.location}))),

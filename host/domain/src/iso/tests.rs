@@ -28,6 +28,7 @@ fn location(id: u128, iso_enabled: bool) -> Location {
         capture_format: CaptureFormat::DEFAULT,
         windows: WindowsBounds::default(),
         support: Support::default(),
+        version: 1,
     }
 }
 

@@ -93,6 +93,7 @@ fn location(sharing_enabled: bool) -> Location {
         capture_format: CaptureFormat::DEFAULT,
         windows: WindowsBounds::default(),
         support: Support::default(),
+        version: 1,
     }
 }
 

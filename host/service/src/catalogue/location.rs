@@ -1,7 +1,7 @@
 //! Locations and the limits that hold in them.
 
 use imprint_domain::{
-    Error,
+    Code, Error,
     account::Account,
     capture_format::CaptureFormat,
     coalesce::{CoalescePolicy, CoalesceTimeout},
@@ -89,6 +89,9 @@ pub struct LocationView {
     /// The page that says which parts of the system do not work.
     #[serde(default)]
     pub status_url: Option<WebLink>,
+    /// Increases with every change; the ETag.
+    #[serde(default)]
+    pub version: u32,
 }
 
 /// The limits of an account in a location, with what it uses of them.
@@ -159,6 +162,8 @@ pub struct LocationCreate {
 /// A change of a location; `None` keeps a setting.
 #[derive(Clone, Debug, Default)]
 pub struct LocationPatch {
+    /// The version that the client saw; `None` changes any.
+    pub version: Option<u32>,
     /// Whether images may be created there.
     pub images_enabled: Option<bool>,
     /// Whether images may be shared there, and shared ones used.
@@ -258,6 +263,7 @@ fn view((account, usage): &(Account, Vec<(LocationId, ImageUsage)>), location: &
         support_text: location.support.text.clone(),
         support_url: location.support.url.clone(),
         status_url: location.support.status_url.clone(),
+        version: location.version,
     }
 }
 
@@ -328,7 +334,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`imprint_domain::Code::Forbidden`] without the scope; an error of the database.
+    /// [`Code::Forbidden`] without the scope; an error of the database.
     pub async fn location_list(&self, op: &Op, page: &PageRequest) -> Result<Page<LocationView>, Error> {
         op.require_read()?;
         let listing = Listing::new(page, "locations")?;
@@ -344,7 +350,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`imprint_domain::Code::Forbidden`] without the scope; [`imprint_domain::Code::NotFound`]
+    /// [`Code::Forbidden`] without the scope; [`Code::NotFound`]
     /// for what does not exist or is not visible; an error of the database.
     pub async fn limits_show(&self, op: &Op, location_id: LocationId) -> Result<LimitsView, Error> {
         op.require_read()?;
@@ -358,8 +364,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
-    /// [`imprint_domain::Code::NameTaken`]; an error of the database.
+    /// [`Code::Forbidden`] unless the actor is an admin;
+    /// [`Code::NameTaken`]; an error of the database.
     pub async fn location_create(&self, op: &Op, request: LocationCreate) -> Result<LocationView, Error> {
         op.require_admin()?;
         let change = Change::begin(self).await?;
@@ -382,6 +388,7 @@ impl Service {
             capture_format: CaptureFormat::DEFAULT,
             windows: WindowsBounds::default(),
             support: Support::default(),
+            version: 1,
         };
         let record = LocationRecord { location, created_at: change.now };
         location::insert(&change.tx, &record).await.map_err(name_taken("location"))?;
@@ -392,13 +399,25 @@ impl Service {
         Ok(answer)
     }
 
+    /// Returns a location with its settings. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`]; an error of the
+    /// database.
+    pub async fn admin_location_show(&self, op: &Op, id: LocationId) -> Result<LocationView, Error> {
+        op.require_admin()?;
+        let conn = self.read();
+        let record = get(&conn, id).await?;
+        Ok(view(&limits_of(&conn, op.account_id()).await?, &record.location))
+    }
+
     /// Changes a location. Admins only.
     ///
     /// # Errors
     ///
-    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
-    /// [`imprint_domain::Code::NotFound`] for what does not exist or is not visible; an error of
-    /// the database.
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`];
+    /// [`Code::PreconditionFailed`] for a stale version; an error of the database.
     pub async fn location_update(
         &self,
         op: &Op,
@@ -408,7 +427,13 @@ impl Service {
         op.require_admin()?;
         let change = Change::begin(self).await?;
         let mut record = get(&change.conn(), id).await?;
+        let version = record.location.version;
+        if patch.version.is_some_and(|seen| seen != version) {
+            let what = "read the location again, then repeat the change";
+            return Err(Error::new(Code::PreconditionFailed, what).with("version", version));
+        }
         apply(&mut record.location, patch);
+        record.location.version = version.saturating_add(1);
         location::update(&change.tx, &record).await.db()?;
         let answer = view(&limits_of(&change.conn(), op.account_id()).await?, &record.location);
         change.audit(op, "location.update", id).await?;
@@ -420,8 +445,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
-    /// [`imprint_domain::Code::NotFound`]; [`imprint_domain::Code::ResourceInUse`] with what refers
+    /// [`Code::Forbidden`] unless the actor is an admin;
+    /// [`Code::NotFound`]; [`Code::ResourceInUse`] with what refers
     /// to it; an error of the database.
     pub async fn location_delete(&self, op: &Op, id: LocationId) -> Result<(), Error> {
         op.require_admin()?;

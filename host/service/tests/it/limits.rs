@@ -206,6 +206,20 @@ async fn second_location(world: &World) -> (LocationId, InstanceId) {
     (there, made.instance.id)
 }
 
+pub(crate) async fn two_admins_do_not_overwrite_each_others_changes(world: World) {
+    let (service, admin, id) = (&world.service, &world.admin, world.location.id);
+    let seen = service.admin_location_show(admin, id).await.unwrap().version;
+    let first = LocationPatch { version: Some(seen), iso_enabled: Some(true), ..LocationPatch::default() };
+    assert_eq!(service.location_update(admin, id, first.clone()).await.unwrap().version, seen + 1);
+    let refused = service.location_update(admin, id, first).await.unwrap_err();
+    assert_eq!(refused.code, Code::PreconditionFailed);
+    assert_eq!(refused.context["version"], (seen + 1).to_string());
+    let any = LocationPatch { iso_enabled: Some(false), ..LocationPatch::default() };
+    service.location_update(admin, id, any).await.unwrap();
+    let now = service.admin_location_show(admin, id).await.unwrap();
+    assert_eq!((now.version, now.iso_enabled), (seen + 2, false));
+}
+
 /// A capture that failed takes nothing of the limits, and trying it again is subject to the rules
 /// of a new one (S124, S126).
 pub(crate) async fn a_failed_capture_takes_no_slot_and_its_retry_asks_for_one(world: World) {

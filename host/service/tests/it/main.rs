@@ -151,6 +151,7 @@ scenarios! {
         a_list_of_ids_holds_what_is_visible,
     }
     limits {
+        two_admins_do_not_overwrite_each_others_changes,
         of_200_simultaneous_captures_the_free_slots_succeed,
         of_200_simultaneous_captures_those_that_fit_succeed,
         an_own_limit_counts_the_images_of_all_locations,

@@ -63,7 +63,7 @@ export function useEditLocation() {
     mutationFn: ({ location, patch }: { location: AdminLocation; patch: LocationPatch }) =>
       unwrap(
         client.PATCH('/api/v1/admin/locations/{id}', {
-          params: { path: { id: location.id } },
+          params: { path: { id: location.id }, header: { 'If-Match': `"${location.version}"` } },
           body: patch,
           headers: { 'Content-Type': 'application/merge-patch+json' },
         }),

@@ -48,6 +48,7 @@ impl From<service::LocationView> for location::AdminLocation {
             support_text: view.support_text.map(Into::into),
             support_url: view.support_url.map(Into::into),
             status_url: view.status_url.map(Into::into),
+            version: view.version,
         }
     }
 }

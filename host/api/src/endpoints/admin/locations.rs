@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use imprint_domain::{
@@ -21,7 +21,8 @@ use crate::{
         page::{Page, PageQuery},
     },
     extract::{
-        Admin, Caller, Id, IdempotencyKey, JsonBody, Query, bytes, changed, int32, name, page_request, parse,
+        Admin, Caller, Id, IdempotencyKey, IfMatch, JsonBody, Query, bytes, changed, etag, int32, name,
+        page_request, parse,
     },
     problem::ApiError,
     state::ApiState,
@@ -76,20 +77,46 @@ pub(crate) async fn admin_location_create(
     Ok((StatusCode::CREATED, Json(AdminLocation::from(location))).into_response())
 }
 
+/// Show a location with its settings
+#[utoipa::path(
+    get, path = "/admin/locations/{id}", tag = "admin",
+    params(("id" = LocationId, Path, description = "The location")),
+    responses((status = 200, description = "The location", body = AdminLocation,
+        headers(("ETag" = String, description = "Its version, for `If-Match`")))),
+)]
+pub(crate) async fn admin_location_show(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<LocationId>,
+) -> Result<Response, ApiError> {
+    Ok(tagged(state.service().admin_location_show(&op, id).await?))
+}
+
+fn tagged(view: service::LocationView) -> Response {
+    let etag = etag(view.version);
+    ([(header::ETAG, etag)], Json(AdminLocation::from(view))).into_response()
+}
+
 /// Change a location's settings
 #[utoipa::path(
     patch, path = "/admin/locations/{id}", tag = "admin",
-    params(("id" = LocationId, Path, description = "The location")),
+    params(
+        ("id" = LocationId, Path, description = "The location"),
+        IfMatch,
+    ),
     request_body(content((LocationPatch = "application/merge-patch+json"), (LocationPatch = "application/json"))),
-    responses((status = 200, description = "The changed location", body = AdminLocation)),
+    responses((status = 200, description = "The changed location", body = AdminLocation,
+        headers(("ETag" = String, description = "Its new version")))),
 )]
 pub(crate) async fn admin_location_update(
     State(state): State<ApiState>,
     Caller(op, _): Caller<Admin>,
     Id(id): Id<LocationId>,
+    if_match: IfMatch,
     body: JsonBody<LocationPatch>,
-) -> Result<Json<AdminLocation>, ApiError> {
+) -> Result<Response, ApiError> {
     let patch = service::LocationPatch {
+        version: if_match.require_from_sessions(&op)?,
         images_enabled: body.value.images_enabled,
         sharing_enabled: body.value.sharing_enabled,
         iso_enabled: body.value.iso_enabled,
@@ -111,7 +138,7 @@ pub(crate) async fn admin_location_update(
         support_url: changed(body.value.support_url, |text| parse(&text, "/support_url"))?,
         status_url: changed(body.value.status_url, |text| parse(&text, "/status_url"))?,
     };
-    Ok(Json(state.service().location_update(&op, id, patch).await?.into()))
+    Ok(tagged(state.service().location_update(&op, id, patch).await?))
 }
 
 /// Delete a location
