@@ -1,5 +1,6 @@
 //! Whole-product tests; see the crate's documentation.
 
+mod archives;
 mod author;
 mod browser;
 mod capture;

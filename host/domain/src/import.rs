@@ -54,6 +54,8 @@ string_enum! {
         Zstd = "zstd",
         /// bzip2.
         Bzip2 = "bzip2",
+        /// A tar archive with one disk, in gzip: what Compute Engine exports.
+        TarGz = "tar.gz",
     }
 }
 
