@@ -24,6 +24,7 @@ mod hanging_folder;
 mod hostile;
 mod https;
 mod import;
+mod import_objects;
 mod isos;
 mod metadata;
 mod mover;
