@@ -33,7 +33,7 @@ fn succeeds(output: &Output) {
 }
 
 /// The digest of the disk in a file.
-fn logical_digest(file: &Path) -> Result<String> {
+pub(crate) fn logical_digest(file: &Path) -> Result<String> {
     let mut command = Command::new(binary()?);
     command.args(["disk", "digest", "--output", "json"]).arg(file);
     let output = command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).output()?;

@@ -22,18 +22,19 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::disk::noise;
+use crate::export::logical_digest;
 
 const MIB: usize = 1 << 20;
 
 /// A disk with a partition table's mark, noise in some places and zeroes in others, and its digest.
-struct Sample {
-    dir: tempfile::TempDir,
-    raw: PathBuf,
-    digest: String,
+pub(crate) struct Sample {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) raw: PathBuf,
+    pub(crate) digest: String,
 }
 
 impl Sample {
-    fn new(size: usize) -> Result<Self> {
+    pub(crate) fn new(size: usize) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let raw = dir.path().join("disk.raw");
         let mut bytes = vec![0; size];
@@ -41,28 +42,26 @@ impl Sample {
         bytes[MIB..3 * MIB].copy_from_slice(&noise(2 * MIB, 1));
         bytes[size - MIB..].copy_from_slice(&noise(MIB, 2));
         fs::write(&raw, bytes)?;
-        let printed = Command::new(binary()?).args(["disk", "digest", "-o", "json"]).arg(&raw).output()?;
-        let printed: Value = serde_json::from_slice(&printed.stdout).context("the digest of the sample")?;
-        let digest = printed["logical_digest"].as_str().or(printed["digest"].as_str());
-        Ok(Self { dir, raw, digest: digest.with_context(|| printed.to_string())?.to_owned() })
+        let digest = logical_digest(&raw)?;
+        Ok(Self { dir, raw, digest })
     }
 
     /// The same disk in a format of QEMU's tools.
-    fn converted(&self, format: &str) -> Result<PathBuf> {
+    pub(crate) fn converted(&self, format: &str) -> Result<PathBuf> {
         let path = self.dir.path().join(format!("disk.{format}"));
         tools::ok("qemu-img", &["convert", "-f", "raw", "-O", format, arg(&self.raw), arg(&path)])?;
         Ok(path)
     }
 }
 
-struct Demo {
-    server: Server,
-    customer: Client,
-    admin: Client,
-    location: String,
+pub(crate) struct Demo {
+    pub(crate) server: Server,
+    pub(crate) customer: Client,
+    pub(crate) admin: Client,
+    pub(crate) location: String,
 }
 
-async fn demo(config: &str) -> Result<Demo> {
+pub(crate) async fn demo(config: &str) -> Result<Demo> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("imprint.toml");
     fs::write(&file, config)?;
@@ -77,18 +76,18 @@ async fn with_accounts(server: Server) -> Result<Demo> {
 }
 
 impl Demo {
-    async fn request(&self, name: &str, source: Value) -> Result<Value> {
+    pub(crate) async fn request(&self, name: &str, source: Value) -> Result<Value> {
         let request = json!({"name": name, "location_id": self.location, "source": source});
         self.customer.post("/images", &request).await
     }
 
-    async fn fetched(&self, name: &str, source: Value) -> Result<Value> {
+    pub(crate) async fn fetched(&self, name: &str, source: Value) -> Result<Value> {
         let made = self.request(name, source).await?;
         self.customer.finished(&made["task"]).await
     }
 
     /// The stored file of an image holds the sample's disk.
-    async fn holds(&self, image: &str, sample: &Sample) -> Result<Value> {
+    pub(crate) async fn holds(&self, image: &str, sample: &Sample) -> Result<Value> {
         let image = self.customer.get(&format!("/images/{image}")).await?;
         assert_eq!((&image["status"], &image["format"]), (&json!("available"), &json!("qcow2")), "{image}");
         assert_eq!(image["logical_digest"].as_str(), Some(sample.digest.as_str()), "{image}");
@@ -98,7 +97,7 @@ impl Demo {
         Ok(image)
     }
 
-    fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
+    pub(crate) fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
         let mut command = Command::new(binary()?);
         command
             .args(args)
@@ -108,7 +107,7 @@ impl Demo {
     }
 
     /// Nothing of an import is left on the agent's disk or the storage.
-    async fn nothing_left(&self, stored: usize) -> Result<()> {
+    pub(crate) async fn nothing_left(&self, stored: usize) -> Result<()> {
         let uploads = self.server.agent_dir().join("uploads");
         let scratch = self.server.agent_dir().join("scratch");
         eventually("the files of imports to be removed", async || {

@@ -1,5 +1,6 @@
 //! Whole-product tests; see the crate's documentation.
 
+mod archives;
 mod author;
 mod browser;
 mod capture;
@@ -23,6 +24,7 @@ mod hanging_folder;
 mod hostile;
 mod https;
 mod import;
+mod import_objects;
 mod isos;
 mod metadata;
 mod mover;

@@ -3,6 +3,8 @@
 use imprint_domain::size::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use crate::StorageRef;
+
 /// Where the file of an import comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
@@ -18,6 +20,13 @@ pub enum ImportSource {
     /// agent asks for them under its lease ([`crate::SecretsRequest::Task`]): `url`, and
     /// `header.NAME` for each field.
     Url,
+    /// From an object in a storage of the customer's own. Its secrets are those of the task.
+    StorageObject {
+        /// The storage; it is not one of the product's, and is only read.
+        storage: StorageRef,
+        /// The key of the object.
+        key: String,
+    },
 }
 
 /// The names of the secrets of an import from a server.

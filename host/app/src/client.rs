@@ -27,6 +27,7 @@ mod location;
 mod login;
 mod media_group;
 pub(crate) mod output;
+mod owned_storage;
 mod retry;
 mod saved;
 mod share;

@@ -113,5 +113,5 @@ pub use transport::{
     hashing::{Hashed, HashingSink},
     nbd,
 };
-pub use unpack::{PackedAs, UnpackError, unpack};
+pub use unpack::{PackedAs, UnpackError, Unpacked, unpack};
 pub use util::{signals::report_file_limit, zero::is_zero};

@@ -4,6 +4,11 @@
 //! those that are not). What they write is bounded, and so is their memory; a few kilobytes that
 //! unpack to terabytes end at the bound.
 
+mod archive;
+mod header;
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, BufReader, Read};
 
 use imprint_ports::{BlockSink, BlockSource};
@@ -58,6 +63,9 @@ pub enum UnpackError {
     /// It is damaged, or cut off.
     #[error("it cannot be unpacked: {0}")]
     Damaged(io::Error),
+    /// It holds an archive for a disk that is not as it has to be.
+    #[error("the archive in it is not read: {0}; make it anew with the one member `disk.raw`")]
+    Archive(String),
     /// What it is packed in cannot be read.
     #[error("it cannot be read: {0}")]
     Read(io::Error),
@@ -69,8 +77,18 @@ pub enum UnpackError {
     Cancelled,
 }
 
-/// Writes what is inside of a packed file to a sink, and returns how many bytes it is. Zeroes are
-/// left out. Blocks; looks at `cancel` at least once for each MiB.
+/// What was unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// The size in bytes.
+    pub size: u64,
+    /// Whether it is the disk of an archive in the packed file, as Compute Engine has them.
+    pub is_archive: bool,
+}
+
+/// Writes what is inside of a packed file to a sink, and returns how many bytes it is. Is it an
+/// archive with the member `disk.raw` in gzip, the disk in that is written. Zeroes are left out.
+/// Blocks; looks at `cancel` at least once for each MiB.
 ///
 /// # Errors
 ///
@@ -81,11 +99,11 @@ pub fn unpack(
     sink: &dyn BlockSink,
     limit: u64,
     cancel: &CancellationToken,
-) -> Result<u64, UnpackError> {
+) -> Result<Unpacked, UnpackError> {
     let failed = std::cell::RefCell::new(None);
     let input = BufReader::with_capacity(CHUNK, SourceReader { source, at: 0, cancel, failed: &failed });
     let written = match packed {
-        PackedAs::Gzip => copy(flate2::bufread::MultiGzDecoder::new(input), sink, limit, cancel),
+        PackedAs::Gzip => gzip(flate2::bufread::MultiGzDecoder::new(input), sink, limit, cancel),
         PackedAs::Xz => {
             copy(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB), sink, limit, cancel)
         }
@@ -102,13 +120,39 @@ pub fn unpack(
     }
 }
 
+/// Writes what is in gzip: the disk of an archive, or everything.
+fn gzip(
+    mut decoder: impl Read,
+    sink: &dyn BlockSink,
+    limit: u64,
+    cancel: &CancellationToken,
+) -> Result<Unpacked, UnpackError> {
+    let mut head = vec![0; archive::WINDOW];
+    let count = fill(&mut decoder, &mut head).map_err(UnpackError::Damaged)?;
+    head.truncate(count);
+    let mut content = head.as_slice().chain(decoder);
+    if !archive::is_archive(&head) {
+        return copy(content, sink, limit, cancel);
+    }
+    let size = archive::unpack(&mut content, sink, limit, cancel)?;
+    Ok(Unpacked { size, is_archive: true })
+}
+
+/// Writes a piece of the content, unless it is zeroes that are there anyway.
+fn keep(sink: &dyn BlockSink, piece: &[u8], at: u64) -> Result<(), UnpackError> {
+    if is_zero(piece) && sink.fresh() {
+        return Ok(());
+    }
+    sink.write_all_at(piece, at).map_err(UnpackError::Write)
+}
+
 /// Copies all that a decoder returns.
 fn copy(
     mut decoder: impl Read,
     sink: &dyn BlockSink,
     limit: u64,
     cancel: &CancellationToken,
-) -> Result<u64, UnpackError> {
+) -> Result<Unpacked, UnpackError> {
     let mut buffer = vec![0; CHUNK];
     let mut at = 0_u64;
     loop {
@@ -119,16 +163,14 @@ fn copy(
         let count = fill(&mut decoder, &mut buffer).map_err(UnpackError::Damaged)?;
         if count == 0 {
             sink.set_size(at).map_err(UnpackError::Write)?;
-            return Ok(at);
+            return Ok(Unpacked { size: at, is_archive: false });
         }
         let piece = buffer.get(..count).unwrap_or_default();
         let end = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         if end > limit {
             return Err(UnpackError::TooLarge { limit });
         }
-        if !is_zero(piece) || !sink.fresh() {
-            sink.write_all_at(piece, at).map_err(UnpackError::Write)?;
-        }
+        keep(sink, piece, at)?;
         at = end;
     }
 }
@@ -242,152 +284,4 @@ impl<R: io::BufRead> Read for ZstdFrames<R> {
 
 fn damaged(error: &FrameDecoderError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{io::Write as _, process::Command};
-
-    use super::*;
-    use crate::transport::file::{FileSink, MemorySource};
-
-    const LIMIT: u64 = 64 << 20;
-
-    /// Content with zeroes, repetitions and noise.
-    fn content() -> Vec<u8> {
-        let mut bytes = vec![0; 3 << 20];
-        let mut state = 7_u32;
-        for byte in &mut bytes[1 << 20..(1 << 20) + 300_000] {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *byte = state.to_le_bytes()[3];
-        }
-        bytes.extend_from_slice(&b"imprint ".repeat(5_000));
-        bytes
-    }
-
-    fn pack(program: &str, bytes: &[u8]) -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("content");
-        std::fs::write(&path, bytes).unwrap();
-        let output =
-            Command::new(program).arg("-c").arg(&path).output().expect("install gzip, xz-utils, zstd, bzip2");
-        assert!(output.status.success(), "{program}");
-        output.stdout
-    }
-
-    fn unpacked(packed: Vec<u8>, by: PackedAs, limit: u64) -> Result<Vec<u8>, UnpackError> {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = cap_std::fs::Dir::open_ambient_dir(dir.path(), cap_std::ambient_authority()).unwrap();
-        let sink = FileSink::create(&folder, "out").unwrap();
-        let size = unpack(&MemorySource::new(packed), by, &sink, limit, &CancellationToken::new())?;
-        let bytes = std::fs::read(dir.path().join("out")).unwrap();
-        assert_eq!(u64::try_from(bytes.len()).unwrap(), size);
-        Ok(bytes)
-    }
-
-    const ALL: [(&str, PackedAs); 4] = [
-        ("gzip", PackedAs::Gzip),
-        ("xz", PackedAs::Xz),
-        ("zstd", PackedAs::Zstd),
-        ("bzip2", PackedAs::Bzip2),
-    ];
-
-    #[test]
-    fn what_the_usual_programs_pack_is_unpacked() {
-        let content = content();
-        for (program, by) in ALL {
-            let packed = pack(program, &content);
-            assert!(unpacked(packed.clone(), by, LIMIT).unwrap() == content, "{program}");
-            // Two streams one after the other are one file.
-            let twice = [packed.clone(), packed].concat();
-            assert!(unpacked(twice, by, LIMIT).unwrap() == content.repeat(2), "{program}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_cut_off_or_changed_is_refused() {
-        let content = content();
-        for (program, by) in ALL {
-            let packed = pack(program, &content);
-            let cut = packed[..packed.len() - packed.len() / 3].to_vec();
-            assert!(matches!(unpacked(cut, by, LIMIT), Err(UnpackError::Damaged(_))), "{program}");
-            let mut changed = packed;
-            let middle = changed.len() / 2;
-            changed[middle] ^= 0x10;
-            assert!(unpacked(changed, by, LIMIT).is_err(), "{program}");
-        }
-    }
-
-    #[test]
-    fn a_bomb_ends_at_the_limit() {
-        let bomb = vec![0; 256 << 20];
-        for (program, by) in ALL {
-            let packed = pack(program, &bomb);
-            assert!(packed.len() < 1 << 20, "{program}: {}", packed.len());
-            let refused = unpacked(packed, by, 10 << 20);
-            assert!(matches!(refused, Err(UnpackError::TooLarge { limit: 10_485_760 })), "{program}");
-        }
-    }
-
-    #[test]
-    fn skippable_frames_are_skipped_and_must_be_whole() {
-        let content = content();
-        let mut packed = Vec::new();
-        packed.write_all(&0x184D_2A50_u32.to_le_bytes()).unwrap();
-        packed.write_all(&5_u32.to_le_bytes()).unwrap();
-        packed.extend_from_slice(b"notes");
-        packed.extend(pack("zstd", &content));
-        assert!(unpacked(packed.clone(), PackedAs::Zstd, LIMIT).unwrap() == content);
-        packed.extend_from_slice(&0x184D_2A50_u32.to_le_bytes());
-        packed.extend_from_slice(&500_u32.to_le_bytes());
-        assert!(unpacked(packed, PackedAs::Zstd, LIMIT).is_err());
-    }
-
-    #[test]
-    fn a_cancelled_one_says_so() {
-        let cancel = CancellationToken::new();
-        cancel.cancel();
-        let dir = tempfile::tempdir().unwrap();
-        let folder = cap_std::fs::Dir::open_ambient_dir(dir.path(), cap_std::ambient_authority()).unwrap();
-        let sink = FileSink::create(&folder, "out").unwrap();
-        let source = MemorySource::new(pack("gzip", b"content"));
-        let outcome = unpack(&source, PackedAs::Gzip, &sink, LIMIT, &cancel);
-        assert!(matches!(outcome, Err(UnpackError::Cancelled)), "{outcome:?}");
-    }
-
-    /// Cancels at the first piece that is written.
-    #[derive(Debug)]
-    struct Cancelling {
-        cancel: CancellationToken,
-        pieces: std::sync::atomic::AtomicUsize,
-    }
-
-    impl BlockSink for Cancelling {
-        fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-            self.cancel.cancel();
-            self.pieces.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Ok(())
-        }
-
-        fn set_size(&self, _: u64) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn sync(&self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn one_that_unpacks_to_much_is_cancelled_in_the_middle() {
-        let bomb = vec![b'a'; 32 << 20];
-        for (program, by) in ALL {
-            let cancel = CancellationToken::new();
-            let sink = Cancelling { cancel: cancel.clone(), pieces: 0.into() };
-            let source = MemorySource::new(pack(program, &bomb));
-            let outcome = unpack(&source, by, &sink, LIMIT, &cancel);
-            assert!(matches!(outcome, Err(UnpackError::Cancelled)), "{program}: {outcome:?}");
-            assert_eq!(sink.pieces.into_inner(), 1, "{program}");
-        }
-    }
 }

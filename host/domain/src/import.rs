@@ -42,6 +42,8 @@ string_enum! {
         Upload = "upload",
         /// The agent reads it from a server.
         Url = "url",
+        /// The agent reads it from a storage of the customer's own.
+        StorageObject = "storage_object",
     }
 
     /// What a file was unpacked from.
@@ -54,6 +56,8 @@ string_enum! {
         Zstd = "zstd",
         /// bzip2.
         Bzip2 = "bzip2",
+        /// A tar archive with one disk, in gzip: what Compute Engine exports.
+        TarGz = "tar.gz",
     }
 }
 
@@ -64,8 +68,8 @@ pub struct ImageImport {
     pub image_id: ImageId,
     /// How the file came.
     pub source: ImportKind,
-    /// Where it came from, without anything secret: the name of the file, or the address without
-    /// user, query and fragment.
+    /// Where it came from, without anything secret: the name of the file, the address without
+    /// user, query and fragment, or kind, bucket and key of the object.
     pub origin: String,
     /// The size in bytes that was announced; `None` where none was.
     pub announced: Option<ByteSize>,

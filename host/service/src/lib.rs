@@ -67,7 +67,10 @@ pub use images::image::{
     CaptureCreate, ConsistencyRequirement, ImageList, ImageScope, ImageSort, ImageSortField, ImageTask,
     MAX_IDS,
 };
-pub use images::import::{ImportCreate, ImportFrom, UploadTarget, UploadView};
+pub use images::import::{
+    ImportCreate, UploadTarget, UploadView,
+    source::{ImportFrom, SourceStorage},
+};
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use images::view::{CaptureView, CatalogueView, DeprecationView, ImagePlace, ImageView, SourceInstance};
 pub use instances::capture_facts::CaptureAllowed;

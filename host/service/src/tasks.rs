@@ -10,6 +10,7 @@ pub(crate) mod hub;
 pub(crate) mod lease;
 pub(crate) mod lifecycle;
 pub(crate) mod moves;
+pub(crate) mod owned_storage;
 pub(crate) mod payload;
 pub(crate) mod reconcile;
 mod retry;

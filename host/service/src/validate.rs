@@ -12,6 +12,8 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The most settings of a plugin, and the longest name and value of one, in bytes.
 const MAX_SETTINGS: usize = 64;
 const MAX_SETTING: usize = 4096;
+/// The longest key of an object in a storage of a customer, in bytes.
+const MAX_KEY: usize = 512;
 
 /// Maps the failure of an insertion whose name may be taken.
 pub(crate) fn name_taken(what: &str) -> impl Fn(StoreError) -> Error {
@@ -88,4 +90,25 @@ pub(crate) fn require_version(if_match: Option<u32>, version: u32, what: &str) -
 /// Returns the start of a text, at most `bytes` long.
 pub(crate) fn truncate(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].to_owned()
+}
+
+/// Returns whether a storage takes an object of that key.
+pub(crate) fn is_object_key(key: &str) -> bool {
+    let sane = (1..=MAX_KEY).contains(&key.len()) && !key.chars().any(char::is_control);
+    sane && key.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_leads_nowhere_else() {
+        for good in ["disk.vhd", "backups/2026/web 1.qcow2"] {
+            assert!(is_object_key(good), "{good}");
+        }
+        for wrong in ["", "/disk", "a//b", "../disk", "a/./b", "a\nb", &"x".repeat(513)] {
+            assert!(!is_object_key(wrong), "{wrong}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Google Compute Engine's import format: a gzip-compressed tar of the old GNU kind with one sparse
 //! member, `disk.raw`.
 //!
-//! It is written only. The tar's header lists where the disk has data, which is known when all
+//! It is written only; an import unpacks such an archive without a plugin. The tar's header lists where the disk has data, which is known when all
 //! payload is placed; in the file it stands first. So the layout keeps room for it, fills what is
 //! left over with empty deflate blocks, and the whole is a sequence of gzip members (RFC 1952, 2.2:
 //! "a gzip file consists of a series of members"): one for the header, one for each unit of the

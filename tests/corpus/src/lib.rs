@@ -10,6 +10,7 @@
 
 #![expect(clippy::too_many_lines, reason = "tables of cases, one after the other")]
 
+pub mod archive;
 mod bytes;
 mod fields;
 pub mod foreign;
@@ -175,7 +176,26 @@ pub fn table() -> String {
         let what = case.what.replace('|', "\\|");
         text.push_str(&format!("| {} | {} | {what} | {expected} | {} |\n", case.id, case.format, case.qemu));
     }
+    text.push_str(&archive_table());
     text.push_str(&inside_table());
+    text
+}
+
+/// The table of archives with disks, in Markdown.
+fn archive_table() -> String {
+    let mut text = String::from(
+        "\n## Archives\n\n\
+         The files below are archives as Compute Engine has them, `disk.raw` in tar in gzip. An import takes or refuses each as a\n\
+         whole (`tests/it/archives.rs`, `host/data-path/src/unpack/tests.rs`).\n\n\
+         | case | what | expected |\n|---|---|---|\n",
+    );
+    for case in archive::cases() {
+        let expected = match case.outcome {
+            archive::Outcome::Read => "read",
+            archive::Outcome::Refused(_) | archive::Outcome::NotRecognised => "refused",
+        };
+        text.push_str(&format!("| archive-{} | {} | {expected} |\n", case.id, case.what));
+    }
     text
 }
 

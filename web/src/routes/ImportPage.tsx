@@ -1,5 +1,6 @@
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { ImportForm } from '@/features/imports/ImportForm'
+import { importSearch } from '@/lib/search'
 import { PageHeader, Stack } from '@/ui/Page'
 import { Tabs } from '@/ui/Tabs'
 import { useTitle } from './use-title'
@@ -19,7 +20,7 @@ export function ImportPage() {
         label="Where the file is"
         selected={from}
         onSelect={(id) =>
-          void navigate({ to: '/images/import', search: id === 'url' ? { from: 'url' } : {}, replace: true })
+          void navigate({ to: '/images/import', search: importSearch({ from: id }), replace: true })
         }
         tabs={[
           {
@@ -31,6 +32,11 @@ export function ImportPage() {
             id: 'url',
             label: 'On a server',
             content: <ImportForm from="url" onImported={leave} onCancel={leave} />,
+          },
+          {
+            id: 'storage',
+            label: 'In your object storage',
+            content: <ImportForm from="storage" onImported={leave} onCancel={leave} />,
           },
         ]}
       />

@@ -1,7 +1,8 @@
 //! Importing a disk (S74 to S80, D6): its file is received or fetched, looked at, and written anew.
 //!
 //! ```text
-//!   a client's upload          a server with ranges       a server without, or a digest to check
+//!   a client's upload          a server with ranges,      a server without, or a digest to check
+//!                              a customer's storage
 //!   file on this machine       read where it is           file on this machine
 //!        \_____________________________|_______________________________/
 //!                        unpacked, if it is packed
@@ -16,6 +17,7 @@
 
 mod disk;
 mod fetch;
+mod object;
 mod receive;
 
 use std::{path::Path, sync::Arc};
@@ -77,7 +79,9 @@ fn of_source(source: &ImportSource, error: TaskError) -> JobError {
         _ => return JobError::Failed(error),
     };
     match source {
-        ImportSource::Url => JobError::failed(code, error.operator_detail()),
+        ImportSource::Url | ImportSource::StorageObject { .. } => {
+            JobError::failed(code, error.operator_detail())
+        }
         ImportSource::Upload { .. } => JobError::Failed(error),
     }
 }
@@ -91,6 +95,7 @@ async fn import(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult
             receive::receive(job, assignment, (part_size.bytes(), *idle_limit_s)).await?
         }
         ImportSource::Url => fetch::fetch(job, assignment).await?,
+        ImportSource::StorageObject { storage, key } => object::read(job, assignment, (storage, key)).await?,
     };
     let opened = disk::open(job, assignment, source.blob).await?;
     refuse(assignment, &opened.facts)?;

@@ -6,6 +6,7 @@ use imprint_domain::{
     id::{ImageId, InstanceId, TaskId},
     image::ImageFormat,
     import::{ImportKind, Packing},
+    secret::Secrets,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,6 +24,8 @@ pub enum ImageSource {
     Upload(UploadSource),
     /// A file on a server.
     Url(UrlSource),
+    /// An object in a storage of your own.
+    StorageObject(StorageObjectSource),
 }
 
 /// A file that a client uploads.
@@ -83,12 +86,44 @@ impl std::fmt::Debug for UrlSource {
     }
 }
 
+/// An object in a storage of your own. Large objects of Swift (DLO, SLO) are one file.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StorageObjectSource {
+    /// The kind of the storage: `s3` or `swift`.
+    #[schema(example = "s3", min_length = 1, max_length = 64)]
+    pub kind: String,
+    /// The settings, such as `endpoint` and `bucket`: those of an image storage of that kind.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub settings: BTreeMap<String, String>,
+    /// The secrets, which are stored sealed, and removed when the task ends.
+    #[serde(default, with = "imprint_domain::secret::exposed", skip_serializing_if = "Secrets::is_empty")]
+    #[schema(required = false, value_type = BTreeMap<String, String>, write_only)]
+    pub secrets: Secrets,
+    /// The key of the object.
+    #[schema(min_length = 1, max_length = 512, example = "backups/web.qcow2")]
+    pub key: String,
+    /// The format of the file; without it, what its content shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<ImageFormat>,
+    /// The size that the file has to have, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub size_bytes: Option<u64>,
+    /// The digest that the file has to have: `sha256:`, `sha512:` or `md5:` and its hexadecimal
+    /// digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
 /// The import of an image.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ImageImport {
     /// How the file came.
     pub source: ImportKind,
-    /// Where the file came from: its name, or its address without user, query and fragment.
+    /// Where the file came from: its name, its address without user, query and fragment, or kind,
+    /// bucket and key of the object.
     pub origin: String,
     /// The size of the file in bytes, as it was announced; `null` where it was not.
     #[schema(required)]

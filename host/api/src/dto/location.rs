@@ -29,6 +29,8 @@ pub struct Location {
     pub import_profile: ImportProfile,
     /// The largest disk that is imported, in bytes as a guest sees it.
     pub import_limit_bytes: u64,
+    /// Whether disks with Windows are imported.
+    pub import_windows: bool,
     /// Whether images can be exported in the location.
     pub export_enabled: bool,
     /// The limits of this account, with what it uses.

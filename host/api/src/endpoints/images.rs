@@ -29,7 +29,7 @@ use crate::{
             CaptureEstimate, ConsistencyRequirement, EstimateQuery, Image, ImageAndTask, ImageCreate,
             ImageFindings, ImageListQuery, ImagePatch, ImageScope, InstanceImageCreate,
         },
-        import::{ImageSource, UploadSource, UrlSource},
+        import::{ImageSource, StorageObjectSource, UploadSource, UrlSource},
         page::Page,
     },
     extract::{
@@ -127,7 +127,7 @@ pub(crate) async fn image_create(
     let op = op.with_idempotency(key.bind(body.digest));
     let id = match &body.value.source {
         ImageSource::Instance { id } => *id,
-        ImageSource::Upload(_) | ImageSource::Url(_) => {
+        ImageSource::Upload(_) | ImageSource::Url(_) | ImageSource::StorageObject(_) => {
             return Ok(created(state.service().image_import(&op, import(body.value)?).await?));
         }
     };
@@ -202,6 +202,7 @@ fn import(body: ImageCreate) -> Result<service::ImportCreate, Error> {
         ImageSource::Instance { .. } => Err(Error::internal("an instance is captured and not imported")),
         ImageSource::Upload(source) => upload_import(text, source),
         ImageSource::Url(source) => url_import(text, source),
+        ImageSource::StorageObject(source) => object_import(text, source),
     }
 }
 
@@ -216,6 +217,15 @@ fn url_import(text: ImportText, source: UrlSource) -> Result<service::ImportCrea
     let size = source.size_bytes.map(|size| bytes(size, "/source/size_bytes")).transpose()?;
     let headers = source.headers.into_iter().map(|(name, value)| (name, SecretText::new(value)));
     let from = service::ImportFrom::Url { url: SecretText::new(source.url), headers: headers.collect() };
+    import_of(text, from, (source.format, size, source.digest))
+}
+
+fn object_import(text: ImportText, source: StorageObjectSource) -> Result<service::ImportCreate, Error> {
+    let size = source.size_bytes.map(|size| bytes(size, "/source/size_bytes")).transpose()?;
+    let kind = source.kind.parse();
+    let kind = kind.map_err(|error| Error::new(Code::InvalidRequest, error).at("/source/kind"))?;
+    let storage = service::SourceStorage { kind, settings: source.settings, secrets: source.secrets };
+    let from = service::ImportFrom::StorageObject { storage, key: source.key };
     import_of(text, from, (source.format, size, source.digest))
 }
 

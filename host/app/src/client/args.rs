@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod catalogue;
 mod export;
+mod import;
 mod instance;
 mod iso;
 mod saved;
@@ -20,6 +21,7 @@ pub(crate) use catalogue::{
     StockImageCommand, StockImageUpdateArgs,
 };
 pub(crate) use export::{ExportArgs, ExportCommand};
+pub(crate) use import::ImageImportArgs;
 pub(crate) use instance::{InstanceArgs, InstanceCommand, InstanceCreateArgs};
 pub(crate) use iso::{
     AttachDiskArgs, DetachDiskArgs, EjectIsoArgs, IsoArgs, IsoCommand, IsoRegisterArgs, IsoUpdateArgs,
@@ -40,7 +42,7 @@ use imprint_domain::{
     capture_format::CaptureFormat,
     consistency::Consistency,
     id::TaskId,
-    image::{Compression, ImageFormat, ImageKind, ImageStatus, catalogue::OsType},
+    image::{Compression, ImageKind, ImageStatus, catalogue::OsType},
     size::ByteSize,
     task::TaskState,
 };
@@ -216,43 +218,6 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-}
-
-/// Arguments of `imprint image import`.
-#[derive(Debug, Args)]
-pub(crate) struct ImageImportArgs {
-    /// Name of the new image
-    pub(crate) name: String,
-    /// File to upload: raw, qcow2, vhd, vhdx, vmdk, vdi or ova, also inside of gz, xz, zst or bz2
-    #[arg(long, value_name = "FILE", conflicts_with = "url", required_unless_present = "url")]
-    pub(crate) file: Option<PathBuf>,
-    /// Address of the file, which the provider's machines fetch
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// File with head fields for the requests to that server, such as `Authorization: Bearer ...`,
-    /// one on each line
-    #[arg(long, value_name = "FILE", requires = "url")]
-    pub(crate) header_file: Option<PathBuf>,
-    /// Location where the image can be used [default: the only one]
-    #[arg(long)]
-    pub(crate) location: Option<String>,
-    /// Format of the file [default: what its content shows]
-    #[arg(long)]
-    pub(crate) format: Option<ImageFormat>,
-    /// Digest that the file has to have: sha256:, sha512: or md5: and its digits
-    #[arg(long)]
-    pub(crate) digest: Option<String>,
-    /// Description
-    #[arg(long)]
-    pub(crate) description: Option<String>,
-    /// Tags of the image, with commas in between
-    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
-    pub(crate) tags: Vec<String>,
-    /// Offer it to all customers as a stock image; for administrators
-    #[arg(long)]
-    pub(crate) stock: bool,
-    #[command(flatten)]
-    pub(crate) wait: WaitArgs,
 }
 
 /// The owners of the images to list.

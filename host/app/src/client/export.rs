@@ -1,18 +1,13 @@
 //! `imprint image export` and `imprint image exports`.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
 };
 
 use imprint_api::dto::export::{ExportAndTask, ExportCreate, ExportDestination, ExportOptions, ImageExport};
-use imprint_domain::{
-    id::ImageId,
-    image::ImageFormat,
-    secret::{SecretText, Secrets},
-};
+use imprint_domain::{id::ImageId, image::ImageFormat};
 use reqwest::Method;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -25,7 +20,7 @@ use super::{
     failure::Failure,
     find,
     output::{Output, size, text, time},
-    storage_test,
+    owned_storage::OwnedStorage,
     table::Table,
     watch::watch,
 };
@@ -42,7 +37,11 @@ struct Exported {
 pub(crate) async fn run(api: &Api, output: Output, args: ExportArgs) -> Result<(), Failure> {
     let id = find::image(api, &args.image).await?;
     let destination = match &args.to {
-        Some(url) => Some(destination(url, &args)?),
+        Some(url) => {
+            let OwnedStorage { kind, settings, secrets, key } =
+                OwnedStorage::of("--to", url, &args.settings, &args.secrets)?;
+            Some(ExportDestination { kind, settings, secrets, key })
+        }
         None => None,
     };
     let named = args.file.as_deref().or(args.to.as_deref().map(Path::new));
@@ -165,48 +164,6 @@ fn sha256(file: &Path) -> io::Result<String> {
         let count = bytes.len();
         reader.consume(count);
     }
-}
-
-/// The variables of the environment that the settings and secrets of a storage are read from, as
-/// other clients of these storages do.
-const FROM_ENVIRONMENT: [(&str, &str, &str, bool); 7] = [
-    ("s3", "access-key", "AWS_ACCESS_KEY_ID", false),
-    ("s3", "secret-key", "AWS_SECRET_ACCESS_KEY", true),
-    ("s3", "session-token", "AWS_SESSION_TOKEN", true),
-    ("swift", "auth-url", "OS_AUTH_URL", false),
-    ("swift", "user", "OS_USERNAME", false),
-    ("swift", "project", "OS_PROJECT_NAME", false),
-    ("swift", "password", "OS_PASSWORD", true),
-];
-
-/// Returns the storage that a URL, the settings and the environment describe.
-fn destination(url: &str, args: &ExportArgs) -> Result<ExportDestination, Failure> {
-    let invalid = || Failure::Usage("write --to as s3://BUCKET/KEY or swift://CONTAINER/KEY".to_owned());
-    let (kind, rest) = url.split_once("://").ok_or_else(invalid)?;
-    let place = match kind {
-        "s3" => "bucket",
-        "swift" => "container",
-        _ => return Err(invalid()),
-    };
-    let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-    if name.is_empty() {
-        return Err(invalid());
-    }
-    let mut settings = BTreeMap::from([(place.to_owned(), name.to_owned())]);
-    let mut secrets = Secrets::new();
-    for (_, setting, variable, is_secret) in FROM_ENVIRONMENT.iter().filter(|found| found.0 == kind) {
-        let value = std::env::var_os(variable).and_then(|value| value.into_string().ok());
-        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
-        if *is_secret {
-            secrets.insert((*setting).to_owned(), SecretText::new(value));
-        } else {
-            settings.insert((*setting).to_owned(), value);
-        }
-    }
-    settings.extend(args.settings.iter().cloned());
-    secrets.extend(storage_test::secrets(&args.secrets)?);
-    let key = (!key.is_empty()).then(|| key.to_owned());
-    Ok(ExportDestination { kind: kind.to_owned(), settings, secrets, key })
 }
 
 #[cfg(test)]

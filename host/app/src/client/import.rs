@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use imprint_api::dto::{
     image::{Image, ImageAndTask, ImageCreate},
-    import::{ImageSource, Upload, UploadSource, UrlSource},
+    import::{ImageSource, StorageObjectSource, Upload, UploadSource, UrlSource},
     location::Location,
 };
 use imprint_domain::{
@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     api::Api, args::ImageImportArgs, failure::Failure, find, image_details::details, output::Output,
-    retry::retry, watch::watch,
+    owned_storage::OwnedStorage, retry::retry, watch::watch,
 };
 use crate::terminal::note;
 
@@ -38,27 +38,10 @@ const PART_TIMEOUT: Duration = Duration::from_secs(600);
 const BYTES: &str = "{spinner} upload [{bar:32}] {percent:>3} %  {binary_bytes} of {binary_total_bytes}  \
                      {binary_bytes_per_sec}, {eta} left";
 
-/// Imports a file or an address.
+/// Imports a file, an address, or an object of a storage.
 pub(crate) async fn import(api: &Api, output: Output, args: ImageImportArgs) -> Result<(), Failure> {
     let location_id = location(api, args.location.as_deref()).await?;
-    let source = match (&args.file, &args.url) {
-        (Some(path), _) => ImageSource::Upload(UploadSource {
-            size_bytes: size_of(path)?,
-            file_name: path.file_name().and_then(|name| name.to_str()).map(str::to_owned),
-            format: args.format,
-            digest: args.digest.clone(),
-        }),
-        (None, Some(url)) => ImageSource::Url(UrlSource {
-            url: url.clone(),
-            headers: headers(args.header_file.as_deref())?,
-            format: args.format,
-            size_bytes: None,
-            digest: args.digest.clone(),
-        }),
-        (None, None) => {
-            return Err(Failure::Usage("name a file with --file, or an address with --url".to_owned()));
-        }
-    };
+    let source = source(&args)?;
     let request = ImageCreate {
         source,
         name: args.name,
@@ -84,6 +67,29 @@ pub(crate) async fn import(api: &Api, output: Output, args: ImageImportArgs) -> 
     }
     made.image = api.get(&format!("/images/{}", made.image.id), &[]).await?;
     output.print(&made, || details(&made.image))
+}
+
+fn source(args: &ImageImportArgs) -> Result<ImageSource, Failure> {
+    let (format, digest) = (args.format, args.digest.clone());
+    if let Some(path) = &args.file {
+        let file_name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let size_bytes = size_of(path)?;
+        return Ok(ImageSource::Upload(UploadSource { size_bytes, file_name, format, digest }));
+    }
+    if let Some(url) = &args.url {
+        let (url, headers) = (url.clone(), headers(args.header_file.as_deref())?);
+        return Ok(ImageSource::Url(UrlSource { url, headers, format, size_bytes: None, digest }));
+    }
+    let Some(from) = &args.from else {
+        let detail = "name a file with --file, an address with --url, or an object with --from";
+        return Err(Failure::Usage(detail.to_owned()));
+    };
+    let named = OwnedStorage::of("--from", from, &args.settings, &args.secrets)?;
+    let OwnedStorage { kind, settings, secrets, key } = named;
+    let key =
+        key.ok_or_else(|| Failure::Usage("the address of --from ends with the object's key".to_owned()))?;
+    let object = StorageObjectSource { kind, settings, secrets, key, format, size_bytes: None, digest };
+    Ok(ImageSource::StorageObject(object))
 }
 
 /// Continues an upload that was interrupted.

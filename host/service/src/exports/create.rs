@@ -27,17 +27,16 @@ use crate::{
     secrets::seal,
     storages::reservation,
     tasks::{
-        export_state::Destination,
         lifecycle::{self, NewTask},
+        owned_storage::OwnedStorage,
         payload::TaskPayload,
         task::view as task_view,
     },
+    validate::is_object_key,
 };
 
 /// The setting by which a storage says that it is in a private network.
 const PRIVATE_NETWORKS: &str = "private-networks";
-/// The longest key of a file in a storage of its owner, in bytes.
-const MAX_KEY: usize = 512;
 
 /// A request for an export.
 #[derive(Clone, Debug)]
@@ -81,7 +80,7 @@ struct Target {
     place: ExportPlace,
     key: String,
     hypervisor_id: HypervisorId,
-    destination: Option<Destination>,
+    destination: Option<OwnedStorage>,
 }
 
 impl Service {
@@ -236,7 +235,7 @@ impl Service {
             return Err(invalid(&detail, "/destination/kind"));
         }
         let key = asked.key.unwrap_or_else(|| form.file_name(image.name.as_str()));
-        if !is_key(&key) {
+        if !is_object_key(&key) {
             let detail = "the key has 1 to 512 bytes, no control characters, and parts between `/` that are neither empty nor `.` or `..`";
             return Err(invalid(detail, "/destination/key"));
         }
@@ -260,7 +259,7 @@ impl Service {
             return Err(invalid(&detail, "/destination/kind"));
         }
         let place = ExportPlace::Destination(kind.clone());
-        let destination = Some(Destination { kind, settings });
+        let destination = Some(OwnedStorage { kind, settings });
         Ok((Target { place, key, hypervisor_id, destination }, asked.secrets))
     }
 }
@@ -274,26 +273,5 @@ fn still_there(error: &StoreError) -> Error {
             Error::new(Code::ResourceInUse, detail)
         }
         StoreError::Database(_) | StoreError::Corrupt { .. } | StoreError::File(_) => db_error(error),
-    }
-}
-
-/// Returns whether a storage takes an object of that key.
-fn is_key(key: &str) -> bool {
-    let sane = (1..=MAX_KEY).contains(&key.len()) && !key.chars().any(char::is_control);
-    sane && key.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_leads_nowhere_else() {
-        for good in ["disk.vhd", "backups/2026/web 1.qcow2"] {
-            assert!(is_key(good), "{good}");
-        }
-        for wrong in ["", "/disk", "a//b", "../disk", "a/./b", "a\nb", &"x".repeat(513)] {
-            assert!(!is_key(wrong), "{wrong}");
-        }
     }
 }

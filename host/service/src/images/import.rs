@@ -3,9 +3,9 @@
 //! The task exists from the request on, also while a client still uploads: it is cancelled, shown
 //! and taken up again after a crash like any other. Its agent receives the file.
 
-use imprint_agent_protocol::{
-    FileDigest, ObjectServer, ReserveRequest, ReserveResponse, UploadGrant, secret_name,
-};
+pub(crate) mod source;
+
+use imprint_agent_protocol::{FileDigest, ObjectServer, ReserveRequest, ReserveResponse, UploadGrant};
 use imprint_domain::{
     Code, Error,
     id::{HypervisorId, ImageId, LocationId, TaskId},
@@ -18,6 +18,7 @@ use imprint_domain::{
     location::Location,
     metadata::Metadata,
     name::Name,
+    plugin_kind::StorageKind,
     rules::stored_upper_bound,
     secret::SecretText,
     size::ByteSize,
@@ -31,8 +32,7 @@ use imprint_store::{
     Conn,
     hypervisor::{self, HypervisorRecord},
     image::{self, CaptureNotes, ImageRecord},
-    image_import, location as locations,
-    secret::of_task,
+    image_import, location as locations, storage_kind as kinds,
     task::{self, TaskRecord},
 };
 
@@ -45,24 +45,19 @@ use crate::{
     idempotency,
     images::created,
     objects,
-    secrets::seal,
     storages::{candidates, reservation},
     tasks::{
         lifecycle::{self, NewTask},
+        owned_storage::SourceObject,
         payload::TaskPayload,
     },
-    validate::{check_description, truncate},
+    validate::check_description,
 };
+
+use self::source::{Checked, ImportFrom, check, seal_source};
 
 /// The bytes of a file beyond the largest disk that is imported.
 const BEYOND_DISK: ByteSize = ByteSize::GIB;
-/// The longest address of a file, and the longest value of a head field, in bytes.
-const MAX_URL: usize = 8 << 10;
-/// The most head fields, and the longest name of one.
-const MAX_FIELDS: usize = 16;
-const MAX_FIELD_NAME: usize = 64;
-/// The longest text that says where a file came from, in bytes.
-const MAX_ORIGIN: usize = 512;
 /// How long a token for an upload is valid, in seconds. A request that runs continues.
 const TOKEN_S: i64 = 15 * 60;
 
@@ -87,23 +82,6 @@ pub struct ImportCreate {
     pub digest: Option<FileDigest>,
     /// Whether it becomes a stock image; for admins only.
     pub stock: bool,
-}
-
-/// Where the file of an import comes from.
-#[derive(Clone, Debug)]
-pub enum ImportFrom {
-    /// A client sends it; the name is that of its file.
-    Upload {
-        /// The name of the file, for people.
-        file_name: String,
-    },
-    /// It is read from a server.
-    Url {
-        /// The address, `http` or `https`, which may hold credentials.
-        url: SecretText,
-        /// Fields of the requests' heads, such as `Authorization`.
-        headers: Vec<(String, SecretText)>,
-    },
 }
 
 /// Where an upload goes: the agent that receives it, and the permission to send it.
@@ -150,7 +128,6 @@ impl Service {
             op.require_admin().map_err(|error| error.at("/stock"))?;
         }
         check_description(&request.description)?;
-        let origin = origin_of(&request.source)?;
         let mut change = Change::begin(self).await?;
         if let Some(stored) = idempotency::replay(&change, op).await? {
             return Ok(ImageTask { replayed: true, ..stored });
@@ -161,11 +138,12 @@ impl Service {
             location.import.require_enabled()?;
         }
         check_size(&location, &request)?;
+        let Checked { kind, origin, object } = check(&change.conn(), &request.source).await?;
         let reserve = stored_upper_bound(request.size.unwrap_or(ByteSize::ZERO));
         let role = if request.stock { StorageRole::Stock } else { StorageRole::Customer };
-        let upload = matches!(request.source, ImportFrom::Upload { .. });
+        let needs = Needs::of(&change.conn(), kind, object.as_ref()).await?;
         let (storage_id, hypervisor_id) =
-            place(&change.conn(), &location, role, reserve, (upload, change.now)).await?;
+            place(&change.conn(), &location, role, reserve, (&needs, change.now)).await?;
         if !request.stock {
             let quota = quota(&change.conn(), op, &location).await?;
             quota.reserve(reserve)?;
@@ -178,7 +156,8 @@ impl Service {
             instance_id: None,
             hypervisor_id,
             payload: TaskPayload::Import {
-                upload,
+                upload: kind == ImportKind::Upload,
+                object,
                 declared: request.format,
                 size: request.size,
                 expected: request.digest.clone(),
@@ -186,13 +165,7 @@ impl Service {
             request_id: op.request_id,
         };
         let task = lifecycle::new_task(&change, task_id, new)?;
-        let import = ImageImport {
-            image_id,
-            source: if upload { ImportKind::Upload } else { ImportKind::Url },
-            origin,
-            announced: request.size,
-            file: None,
-        };
+        let import = ImageImport { image_id, source: kind, origin, announced: request.size, file: None };
         let source = request.source.clone();
         let record = imported(&change, op, &location, request, (image_id, task_id), (storage_id, reserve));
         image::insert(&change.tx, &record).await.db()?;
@@ -331,7 +304,61 @@ fn check_size(location: &Location, request: &ImportCreate) -> Result<(), Error> 
             "the file has {size}, and the largest system disk that is imported here has {}; make the disk smaller",
             location.import.largest_disk
         )),
-        (Some(_), _) | (None, ImportFrom::Url { .. }) => Ok(()),
+        (Some(_), _) | (None, ImportFrom::Url { .. } | ImportFrom::StorageObject { .. }) => Ok(()),
+    }
+}
+
+/// What an agent has to have for an import.
+enum Needs {
+    /// The way to the internet.
+    Nothing,
+    /// A server that takes uploads.
+    Receiver,
+    /// A plugin for the storage that the file is in.
+    Plugin {
+        /// The kind of storage.
+        kind: StorageKind,
+        /// The hypervisors that have it.
+        on: Vec<HypervisorId>,
+    },
+}
+
+impl Needs {
+    async fn of(conn: &Conn<'_>, kind: ImportKind, object: Option<&SourceObject>) -> Result<Self, Error> {
+        Ok(match (kind, object) {
+            (_, Some(object)) => {
+                let kind = object.storage.kind.clone();
+                let on = kinds::of_kind(conn, &kind).await.db()?;
+                Self::Plugin { kind, on: on.into_iter().map(|record| record.hypervisor_id).collect() }
+            }
+            (ImportKind::Upload, None) => Self::Receiver,
+            (ImportKind::Url | ImportKind::StorageObject, None) => Self::Nothing,
+        })
+    }
+
+    fn are_met_by(&self, record: &HypervisorRecord) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Receiver => receives(record),
+            Self::Plugin { on, .. } => on.contains(&record.hypervisor.id),
+        }
+    }
+
+    /// Returns the refusal where no agent has it.
+    fn missing(&self) -> Error {
+        match self {
+            Self::Plugin { kind, .. } => {
+                let detail = format!(
+                    "no hypervisor of this location has a plugin for storages of the kind `{kind}`; ask the provider"
+                );
+                Error::new(Code::InvalidRequest, detail).at("/source/kind")
+            }
+            Self::Nothing | Self::Receiver => {
+                let detail =
+                    "no agent of this location takes uploads; start one of them with --object-listen";
+                Error::new(Code::ObjectsNotServed, detail)
+            }
+        }
     }
 }
 
@@ -341,14 +368,14 @@ async fn place(
     location: &Location,
     role: StorageRole,
     needed: ByteSize,
-    (upload, now): (bool, Timestamp),
+    (needs, now): (&Needs, Timestamp),
 ) -> Result<(imprint_domain::id::StorageId, HypervisorId), Error> {
     let mut near: Vec<(Candidate, HypervisorId)> = Vec::new();
     let (mut is_offline, mut is_silent) = (false, false);
     for record in hypervisor::of_location(conn, location.id).await.db()? {
         if !record.hypervisor.is_online(now) {
             is_offline = true;
-        } else if upload && !receives(&record) {
+        } else if !needs.are_met_by(&record) {
             is_silent = true;
         } else {
             let id = record.hypervisor.id;
@@ -360,8 +387,7 @@ async fn place(
         }
     }
     if near.is_empty() && is_silent {
-        let detail = "no agent of this location takes uploads; start one of them with --object-listen";
-        return Err(Error::new(Code::ObjectsNotServed, detail));
+        return Err(needs.missing());
     }
     if near.is_empty() && is_offline {
         let detail = "the agents of this location have not reported for a while; try again later";
@@ -375,76 +401,6 @@ async fn place(
 
 fn receives(record: &HypervisorRecord) -> bool {
     record.objects.is_some() && record.object_key_id.is_some()
-}
-
-/// Checks a source, and says where it is without anything secret.
-fn origin_of(source: &ImportFrom) -> Result<String, Error> {
-    match source {
-        ImportFrom::Upload { file_name } => {
-            let shown: String = file_name.chars().filter(|c| !c.is_control()).collect();
-            Ok(truncate(shown.trim(), MAX_ORIGIN))
-        }
-        ImportFrom::Url { url, headers } => {
-            check_headers(headers)?;
-            shown_url(url.expose())
-        }
-    }
-}
-
-fn check_headers(headers: &[(String, SecretText)]) -> Result<(), Error> {
-    let at = |text: &str| Err(Error::new(Code::InvalidRequest, text).at("/source/headers"));
-    if headers.len() > MAX_FIELDS {
-        return at("at most 16 head fields are sent");
-    }
-    for (name, value) in headers {
-        let token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > MAX_FIELD_NAME || !name.chars().all(token) {
-            return at("the name of a head field has letters, digits and `-`");
-        }
-        let reserved = ["host", "range", "content-length", "connection", "transfer-encoding"];
-        if reserved.contains(&name.to_ascii_lowercase().as_str()) {
-            return at("the head fields of the transfer itself cannot be set");
-        }
-        if value.expose().len() > MAX_URL || value.expose().chars().any(char::is_control) {
-            return at("the value of a head field has at most 8 KiB, and no control characters");
-        }
-    }
-    Ok(())
-}
-
-/// Returns an address without what only its server may know: user, query and fragment.
-fn shown_url(url: &str) -> Result<String, Error> {
-    let refuse = || {
-        let detail = "give the address of the file, which begins with https:// or http://";
-        Error::new(Code::InvalidRequest, detail).at("/source/url")
-    };
-    if url.len() > MAX_URL || url.chars().any(|c| c.is_control() || c == ' ') {
-        return Err(refuse());
-    }
-    let (scheme, rest) = url.split_once("://").ok_or_else(refuse)?;
-    let scheme = scheme.to_ascii_lowercase();
-    if !matches!(scheme.as_str(), "http" | "https") {
-        return Err(refuse());
-    }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    if host.is_empty() {
-        return Err(refuse());
-    }
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    Ok(truncate(&format!("{scheme}://{host}{path}"), MAX_ORIGIN))
-}
-
-/// Seals the address and the head fields of a source until the task is over.
-async fn seal_source(change: &Change<'_>, task: TaskId, source: &ImportFrom) -> Result<(), Error> {
-    let ImportFrom::Url { url, headers } = source else { return Ok(()) };
-    let named = headers.iter().map(|(name, value)| (format!("{}{name}", secret_name::HEADER), value));
-    for (name, value) in std::iter::once((secret_name::URL.to_owned(), url)).chain(named) {
-        let sealed = seal::seal(change, &task, &name, value)?;
-        of_task::put(&change.tx, task, &sealed).await.db()?;
-    }
-    Ok(())
 }
 
 fn imported(
@@ -474,43 +430,4 @@ fn imported(
         task_id,
     };
     ImageRecord { image: Image::reserve(new, change.now), capture: CaptureNotes::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_shown_without_its_secrets() {
-        let shown = |url: &str| shown_url(url).ok();
-        assert_eq!(
-            shown("HTTPS://user:pass@images.example:8443/a/disk.qcow2?sig=secret#part").as_deref(),
-            Some("https://images.example:8443/a/disk.qcow2")
-        );
-        assert_eq!(shown("http://h?x=@/y").as_deref(), Some("http://h"));
-        for wrong in [
-            "",
-            "ftp://h/x",
-            "file:///etc/passwd",
-            "https://",
-            "https:///x",
-            "https://u@/x",
-            "http://h/a b",
-            "disk.raw",
-        ] {
-            assert_eq!(shown(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn fields_of_the_transfer_are_not_set_by_customers() {
-        let field = |name: &str, value: &str| vec![(name.to_owned(), SecretText::new(value.to_owned()))];
-        assert!(check_headers(&field("Authorization", "Bearer x")).is_ok());
-        for (name, value) in
-            [("Host", "h"), ("range", "bytes=0-"), ("a b", "x"), ("", "x"), ("X", "a\r\nB: c")]
-        {
-            assert!(check_headers(&field(name, value)).is_err(), "{name}");
-        }
-        assert!(check_headers(&vec![field("X-A", "y").remove(0); 17]).is_err());
-    }
 }

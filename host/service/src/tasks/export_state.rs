@@ -1,31 +1,20 @@
 //! What a task means for its export: its assignment, and what is written when it ends.
 
-use std::collections::BTreeMap;
-
-use imprint_agent_protocol::{ExportImageAssignment, ExportResult, ImageRef, ObjectSource, StorageRef};
+use imprint_agent_protocol::{ExportImageAssignment, ExportResult, ImageRef, ObjectSource};
 use imprint_domain::{
     Error,
     export::{Export, ExportPlace, ExportStatus},
-    id::StorageId,
     image::Image,
-    plugin_kind::StorageKind,
     task::{Task, TaskState},
     time::Timestamp,
 };
 use imprint_store::{export, storage, task::TaskRecord};
-use serde::{Deserialize, Serialize};
 
-use crate::{change::Change, db_result::DbResult, tasks::storage_ref::storage_ref};
-
-/// A storage of the owner of an image. Its secrets are sealed in a table of their own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Destination {
-    /// The kind of plugin. Renamed, as `kind` says which payload it is.
-    #[serde(rename = "storage_kind")]
-    pub(crate) kind: StorageKind,
-    /// The settings, complete.
-    pub(crate) settings: BTreeMap<String, String>,
-}
+use crate::{
+    change::Change,
+    db_result::DbResult,
+    tasks::{owned_storage::OwnedStorage, storage_ref::storage_ref},
+};
 
 /// Builds the agent's work.
 pub(super) async fn assignment(
@@ -33,7 +22,7 @@ pub(super) async fn assignment(
     task: &Task,
     (image, described): (ImageRef, &Image),
     source: Option<ObjectSource>,
-    destination: Option<Destination>,
+    destination: Option<OwnedStorage>,
 ) -> Result<ExportImageAssignment, Error> {
     let found = export::of_task(&change.conn(), task.id).await.db()?;
     let found = found.ok_or_else(|| Error::not_found("export"))?;
@@ -43,14 +32,7 @@ pub(super) async fn assignment(
             let record = storage::get(&change.conn(), *id).await.db()?;
             storage_ref(&record.ok_or_else(|| Error::not_found("image storage"))?)
         }
-        (ExportPlace::Destination(_), Some(destination)) => StorageRef {
-            // It is not stored, and has no id; the task's is as good as any.
-            id: StorageId::new(task.id.uuid()),
-            kind: destination.kind,
-            settings: destination.settings,
-            secrets_version: 0,
-            initialise: true,
-        },
+        (ExportPlace::Destination(_), Some(destination)) => destination.of_task(task.id),
         (ExportPlace::Storage(_), Some(_)) | (ExportPlace::Destination(_), None) => {
             return Err(Error::internal("an export to two places, or to none"));
         }

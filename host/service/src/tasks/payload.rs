@@ -29,7 +29,8 @@ use crate::{
     objects,
     tasks::{
         devices::{self, DeviceChange},
-        export_state::{self, Destination},
+        export_state,
+        owned_storage::{OwnedStorage, SourceObject},
         storage_ref::storage_ref,
         storage_test::{TestSubject, test_assignment},
     },
@@ -77,8 +78,11 @@ pub(crate) enum TaskPayload {
     },
     /// The parameters of an import. Its address is sealed in a table of its own.
     Import {
-        /// Whether a client sends the file; otherwise it is read from a server.
+        /// Whether a client sends the file; otherwise it is read from a server or a storage.
         upload: bool,
+        /// The object that is the file, where it is one in a storage of the customer's own.
+        #[serde(default)]
+        object: Option<SourceObject>,
         /// The format that the file has, as the request says.
         #[serde(default)]
         declared: Option<ImageFormat>,
@@ -113,7 +117,7 @@ pub(crate) enum TaskPayload {
         export_id: ExportId,
         /// The storage of its owner that takes it; `None` for one of the product's.
         #[serde(default)]
-        destination: Option<Destination>,
+        destination: Option<OwnedStorage>,
     },
     /// A file that no image uses any more.
     Object {
@@ -188,9 +192,9 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum, content: _ }) => {
             AssignmentKind::Capture(capture_assignment(conn, task, compression, (want, minimum)).await?)
         }
-        (TaskKind::ImageImport, TaskPayload::Import { upload, declared, size, expected }) => {
+        (TaskKind::ImageImport, TaskPayload::Import { upload, object, declared, size, expected }) => {
             let file = (declared, size, expected);
-            AssignmentKind::Import(import_assignment(change, task, upload, file).await?)
+            AssignmentKind::Import(import_assignment(change, task, (upload, object), file).await?)
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
@@ -276,7 +280,7 @@ async fn capture_assignment(
 async fn import_assignment(
     change: &Change<'_>,
     task: &Task,
-    upload: bool,
+    (upload, object): (bool, Option<SourceObject>),
     (declared, size, expected): (Option<ImageFormat>, Option<ByteSize>, Option<FileDigest>),
 ) -> Result<ImportAssignment, Error> {
     let conn = &change.conn();
@@ -284,11 +288,15 @@ async fn import_assignment(
     let policy = location_of_image(conn, task).await?.import;
     let compression = CaptureFormat::of(image.format).map(|format| format.compression(None));
     let compression = compression.unwrap_or(Ok(Compression::None))?;
-    let source = if upload {
-        let idle_limit_s = u64::from(change.service.settings().upload_idle_h) * 3600;
-        ImportSource::Upload { part_size: PART_SIZE, idle_limit_s }
-    } else {
-        ImportSource::Url
+    let source = match object {
+        Some(SourceObject { storage, key }) => {
+            ImportSource::StorageObject { storage: storage.of_task(task.id), key }
+        }
+        None if upload => {
+            let idle_limit_s = u64::from(change.service.settings().upload_idle_h) * 3600;
+            ImportSource::Upload { part_size: PART_SIZE, idle_limit_s }
+        }
+        None => ImportSource::Url,
     };
     Ok(ImportAssignment { image, compression, source, declared, size, expected, policy })
 }
@@ -296,7 +304,7 @@ async fn import_assignment(
 async fn export_assignment(
     change: &Change<'_>,
     task: &Task,
-    destination: Option<Destination>,
+    destination: Option<OwnedStorage>,
 ) -> Result<ExportImageAssignment, Error> {
     let conn = &change.conn();
     let id = require(task.image_id, "image")?;

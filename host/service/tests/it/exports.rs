@@ -252,7 +252,7 @@ pub(crate) async fn a_scan_knows_exports_and_a_storage_with_some_stays(world: Wo
 }
 
 /// The kind of an object storage.
-fn s3_kind() -> StorageKindReport {
+pub(crate) fn s3_kind() -> StorageKindReport {
     let schema = include_str!("../../../../plugins/storage-s3/config.schema.json");
     StorageKindReport {
         kind: "s3".parse().unwrap(),

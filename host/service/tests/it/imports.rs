@@ -1,5 +1,7 @@
 //! Imports: slots and room, the switch, secrets, uploads and who may send them.
 
+use std::collections::BTreeMap;
+
 use imprint_agent_protocol::{
     Assignment, AssignmentKind, Fingerprint, ImportResult, ImportSource, ObjectServer, Outcome,
     ProtocolError, ReserveRequest, ReserveResponse, SecretsRequest,
@@ -10,15 +12,18 @@ use imprint_domain::{
     id::ImageId,
     image::{ImageFormat, ImageKind, ImageStatus, catalogue::OsType},
     import::{ImportKind, ImportProfile},
-    secret::SecretText,
+    secret::{SecretText, Secrets},
     tag::Tags,
     task::TaskState,
     task_error::{TaskError, TaskErrorCode},
 };
-use imprint_service::{AccountPatch, ImportCreate, ImportFrom, LocationPatch};
+use imprint_service::{AccountPatch, ImportCreate, ImportFrom, LocationPatch, SourceStorage};
 use imprint_store::{Store, secret::of_task};
 
-use crate::support::{World, lease, name, size, stored};
+use crate::{
+    exports::s3_kind,
+    support::{World, lease, local_kind, name, size, stored},
+};
 
 const URL: &str = "https://user:pass@images.example/disk.qcow2?signature=secret";
 
@@ -271,4 +276,54 @@ pub(crate) async fn admins_import_stock_images(world: World) {
     assert_eq!((image.kind, image.status), (ImageKind::Stock, ImageStatus::Available));
     let task = world.service.task_show(&world.admin, made.task.id).await.unwrap();
     assert_eq!(task.state, TaskState::Succeeded);
+}
+
+const SECRET: &str = "the-owners-secret";
+
+impl World {
+    fn object_import(&self, kind: &str, bucket: &str, key: &str) -> ImportCreate {
+        let settings = [("bucket", bucket), ("access-key", "AKIA"), ("prefix", "old")];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let storage = SourceStorage {
+            kind: kind.parse().unwrap(),
+            settings: BTreeMap::from(settings),
+            secrets: Secrets::from([("secret-key".to_owned(), SecretText::new(SECRET.to_owned()))]),
+        };
+        let source = ImportFrom::StorageObject { storage, key: key.to_owned() };
+        ImportCreate { source, ..self.url_import("object") }
+    }
+}
+
+/// S76, S135: what is wrong with the storage is said before anything is queued.
+pub(crate) async fn an_object_has_its_secrets_until_the_import_ends(world: World) {
+    let ask = async |request| world.service.image_import(&world.customer, request).await;
+    let unknown = ask(world.object_import("s3", "disks", "web.qcow2")).await.unwrap_err();
+    assert_eq!(unknown.pointer.as_deref(), Some("/source/kind"), "no agent has its plugin");
+    world.agent.register_with(vec![local_kind(), s3_kind()]).await.unwrap();
+    for (kind, bucket, key, pointer) in [
+        ("local", "disks", "web.qcow2", "/source/kind"),
+        ("s3", "no bucket", "web.qcow2", "/source/settings/bucket"),
+        ("s3", "disks", "../web.qcow2", "/source/key"),
+    ] {
+        let refused = ask(world.object_import(kind, bucket, key)).await.unwrap_err();
+        assert_eq!((refused.code, refused.pointer.as_deref()), (Code::InvalidRequest, Some(pointer)));
+    }
+
+    let made = ask(world.object_import("s3", "disks", "2026/web.qcow2")).await.unwrap();
+    assert!(!serde_json::to_string(&made).unwrap().contains(SECRET));
+    let import = made.image.import.clone().unwrap();
+    let origin = "s3://disks/old/2026/web.qcow2";
+    assert_eq!((import.source, import.origin.as_str()), (ImportKind::StorageObject, origin));
+    let work = world.agent.claim_one().await;
+    let ImportSource::StorageObject { storage, key } = source_of(&work) else { panic!("{work:?}") };
+    assert_eq!((storage.kind.as_str(), key.as_str()), ("s3", "2026/web.qcow2"));
+    assert_eq!(storage.settings["bucket"], "disks");
+    assert!(!serde_json::to_string(&work).unwrap().contains(SECRET));
+    let asked = SecretsRequest::Task { lease: lease(&work) };
+    let answer = world.agent.control.secrets(asked).await.unwrap();
+    assert_eq!(answer.secrets["secret-key"].expose(), SECRET);
+    world.agent.finish(&work, imported()).await.unwrap();
+    let store = Store::open(&world.target).await.unwrap();
+    assert_eq!(of_task::list(&store.read(), made.task.id).await.unwrap().len(), 0);
+    assert_eq!(world.status(made.image.id).await, ImageStatus::Available);
 }

@@ -189,6 +189,7 @@ scenarios! {
         the_address_of_an_import_is_sealed_until_its_end,
         imports_obey_the_location,
         admins_import_stock_images,
+        an_object_has_its_secrets_until_the_import_ends,
     }
     isos {
         an_iso_is_registered_edited_and_removed,

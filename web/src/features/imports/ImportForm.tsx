@@ -10,24 +10,30 @@ import { nameProblem } from '@/lib/name'
 import { asProblem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { FieldRow, SelectField, TextField } from '@/ui/Field'
-import { FileDrop } from '@/ui/FileDrop'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { ButtonRow, Card, MutedText, Stack } from '@/ui/Page'
+import { FileFields, StorageFields, UrlFields } from './SourceFields'
+import { storageFields, storagePointer, storageProblem, storageSource, type TypedStorage } from './storage'
 import { digestProblem, FORMATS, headersProblem, parseHeaders, urlProblem } from './typed'
+
+const TITLES = { file: 'File', url: 'Address', storage: 'Object' }
+
+export type ImportTab = keyof typeof TITLES
 
 export interface ImportFormProps {
   /** Where the file comes from. */
-  from: 'file' | 'url'
+  from: ImportTab
   onImported: () => void
   onCancel: () => void
 }
 
-const EMPTY = { name: '', url: '', headers: '', format: 'detect', digest: '', location: '' }
+const EMPTY = { name: '', url: '', headers: '', format: 'detect', digest: '', location: '', kind: 's3' }
 
-/** Asks for a file or an address, and begins the import. */
+/** Asks for a file, an address or an object, and begins the import. */
 export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
   const [values, setValues] = useState(EMPTY)
   const [files, setFiles] = useState<readonly File[]>([])
+  const [storage, setStorage] = useState<TypedStorage>({})
   const [submitted, setSubmitted] = useState(false)
   const locations = useLocations().data?.filter(({ import_enabled }) => import_enabled)
   const begin = useImportImage()
@@ -45,6 +51,10 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
     url: from === 'url' ? urlProblem(values.url) : null,
     headers: from === 'url' ? headersProblem(values.headers) : null,
     digest: several ? null : digestProblem(values.digest),
+    storage:
+      from === 'storage' && storageFields(values.kind).some((field) => storageProblem(field, storage))
+        ? 'Fill in the fields of the storage.'
+        : null,
   }
   const shown = (field: keyof typeof errors, pointer: string) =>
     (submitted ? errors[field] : null) ?? said(pointer)
@@ -62,6 +72,8 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
     try {
       if (from === 'url') {
         await begin.mutateAsync(ofUrl(values, location))
+      } else if (from === 'storage') {
+        await begin.mutateAsync(ofStorage(values, location, storage))
       } else {
         for (const file of files) {
           const name = several ? nameOfFile(file.name) : values.name.trim()
@@ -85,31 +97,29 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
   return (
     <form onSubmit={(event) => void submit(event)}>
       <Stack>
-        <Card title={from === 'file' ? 'File' : 'Address'}>
-          {from === 'file' ? (
+        <Card title={TITLES[from]}>
+          {from === 'file' && (
             <FileFields files={files} onFiles={choose} problem={submitted ? errors.file : null} />
-          ) : (
-            <>
-              <TextField
-                label="Address of the file"
-                placeholder="https://images.example.com/debian-12.qcow2"
-                help="Your provider’s machines fetch it. It is not shown again, as it may hold credentials."
-                value={values.url}
-                onChange={(url) => set({ url })}
-                problem={shown('url', '/source/url')}
-              />
-              <TextField
-                label="Header fields"
-                optional
-                rows={2}
-                mono
-                placeholder="Authorization: Bearer …"
-                help="One in each line; sent to that server only."
-                value={values.headers}
-                onChange={(headers) => set({ headers })}
-                problem={shown('headers', '/source/headers')}
-              />
-            </>
+          )}
+          {from === 'url' && (
+            <UrlFields
+              url={values.url}
+              headers={values.headers}
+              onChange={set}
+              urlProblem={shown('url', '/source/url')}
+              headersProblem={shown('headers', '/source/headers')}
+            />
+          )}
+          {from === 'storage' && (
+            <StorageFields
+              kind={values.kind}
+              typed={storage}
+              onKind={(kind) => set({ kind })}
+              onChange={setStorage}
+              problemOf={(field) =>
+                (submitted ? storageProblem(field, storage) : null) ?? said(storagePointer(field))
+              }
+            />
           )}
           {location && <Rules location={location} />}
         </Card>
@@ -165,47 +175,18 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
   )
 }
 
-interface FileFieldsProps {
-  files: readonly File[]
-  onFiles: (files: readonly File[]) => void
-  problem: string | null
-}
-
-function FileFields({ files, onFiles, problem }: FileFieldsProps) {
-  return (
-    <>
-      <FileDrop choose={files.length > 0 ? 'Choose others' : 'Choose files'} onFiles={onFiles}>
-        {files.length === 0 ? (
-          <p>
-            Drop disk images here: qcow2, VHD, VHDX, VMDK, VDI, OVA or raw, also packed with gz, xz, zst, bz2.
-          </p>
-        ) : (
-          <ul aria-label="Chosen files">
-            {files.map((file) => (
-              <li key={`${file.name} ${file.size}`}>
-                {file.name} <MutedText>{formatBytes(file.size)}</MutedText>
-              </li>
-            ))}
-          </ul>
-        )}
-      </FileDrop>
-      {problem && (
-        <Notice tone="bad" role="alert" title={problem}>
-          <p>An image is made of a disk image file.</p>
-        </Notice>
-      )}
-    </>
-  )
-}
-
 /** What the location takes, before anything is sent. */
 function Rules({ location }: { location: Location }) {
   const profile =
-    location.import_profile === 'strict_vhd' ? 'A single file in VHD format' : 'Any format that is listed'
+    location.import_profile === 'strict_vhd'
+      ? 'A single file in VHD format'
+      : 'A disk in the format raw, qcow2, VHD, VHDX, VMDK, VDI or OVA, plain or packed'
   return (
     <MutedText>
-      {profile}; a disk of at most {formatBytes(location.import_limit_bytes)}. Images of CDs and DVDs are
-      refused.
+      {profile}; of at most {formatBytes(location.import_limit_bytes)}, as a guest sees it.{' '}
+      {location.import_windows
+        ? 'Windows is taken. Images of CDs and DVDs are refused.'
+        : 'Windows, and images of CDs and DVDs, are refused.'}
     </MutedText>
   )
 }
@@ -234,6 +215,18 @@ function ofUrl(values: Typed, location: Location): ImageCreate {
       type: 'url',
       url: values.url.trim(),
       headers: parseHeaders(values.headers),
+      ...formatOf(values),
+      ...(values.digest.trim() ? { digest: values.digest.trim() } : {}),
+    },
+  }
+}
+
+function ofStorage(values: Typed, location: Location, storage: TypedStorage): ImageCreate {
+  return {
+    name: values.name.trim(),
+    location_id: location.id,
+    source: {
+      ...storageSource(values.kind, storage),
       ...formatOf(values),
       ...(values.digest.trim() ? { digest: values.digest.trim() } : {}),
     },

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 
 use imprint_agent_protocol::ImportAssignment;
 use imprint_data_path::{
-    Disk, EngineError, FileSink, OpenOptions, PackedAs, UnpackError, confirm_format, detect, refuse_foreign,
-    unpack,
+    Disk, EngineError, FileSink, OpenOptions, PackedAs, UnpackError, Unpacked, confirm_format, detect,
+    refuse_foreign, unpack,
 };
 use imprint_domain::{
     findings::DiskFindings,
@@ -70,7 +70,10 @@ pub(super) async fn open(
         let facts = facts(ImageFormat::Raw, packing, blob.size(), true)?;
         return Ok(Opened { facts, disk: None, findings: None });
     }
-    let (name, format) = chosen(assignment.declared, &claims, &formats, &blob).await?;
+    // What an archive holds is the bytes of a disk by its own rules.
+    let is_archive = packing == Some(Packing::TarGz);
+    let declared = assignment.declared.or(is_archive.then_some(ImageFormat::Raw));
+    let (name, format) = chosen(declared, &claims, &formats, &blob).await?;
     let options = OpenOptions { formats: formats.clone(), ..OpenOptions::default() };
     let reader = job.machine.format(&name)?;
     match Disk::open(reader.as_ref(), blob.clone(), &options).await {
@@ -184,8 +187,9 @@ async fn unpacked(
             .map_err(|error| UnpackError::Write(std::io::Error::other(error)))?;
         unpack(blob.as_ref(), packed, &sink, limit, &cancel)
     });
-    let size = unpacking.await?.map_err(|error| unpack_error(job, error, free))?;
+    let Unpacked { size, is_archive } = unpacking.await?.map_err(|error| unpack_error(job, error, free))?;
     let packing = match packed {
+        PackedAs::Gzip if is_archive => Packing::TarGz,
         PackedAs::Gzip => Packing::Gzip,
         PackedAs::Xz => Packing::Xz,
         PackedAs::Zstd => Packing::Zstd,
@@ -206,7 +210,7 @@ fn unpack_error(job: &Job, error: UnpackError, free: u64) -> JobError {
         UnpackError::Write(error) if is_no_space(&error) => {
             JobError::failed(TaskErrorCode::HypervisorStorageFull, error)
         }
-        UnpackError::TooLarge { .. } | UnpackError::Damaged(_) => {
+        UnpackError::TooLarge { .. } | UnpackError::Damaged(_) | UnpackError::Archive(_) => {
             JobError::failed(TaskErrorCode::ImportUnreadable, error)
         }
         UnpackError::Read(_) | UnpackError::Write(_) => JobError::failed(TaskErrorCode::AgentIo, error),

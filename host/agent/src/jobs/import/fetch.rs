@@ -19,7 +19,9 @@ use imprint_ports::{BlockSink, BlockSource};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Source, largest_file, note_received, open_local, other_size,
+    Source, largest_file, note_received,
+    object::object_error,
+    open_local, other_size,
     receive::{Hasher, require},
 };
 use crate::{
@@ -48,9 +50,18 @@ pub(super) async fn fetch(job: &Job, assignment: &ImportAssignment) -> Result<So
         Err(HttpError::NoRanges) => return bring_whole(job, assignment, options).await,
         Err(error) => return Err(source_error(&error)),
     };
-    let size = remote.size();
+    read_or_bring(job, assignment, Arc::new(Explained(remote))).await
+}
+
+/// Leaves a file where it is that need not be read from its beginning to its end, and brings
+/// another one here.
+pub(super) async fn read_or_bring(
+    job: &Job,
+    assignment: &ImportAssignment,
+    blob: Arc<dyn BlockSource>,
+) -> Result<Source, JobError> {
+    let size = blob.size();
     require_size(assignment, size)?;
-    let blob: Arc<dyn BlockSource> = Arc::new(Explained(remote));
     if assignment.expected.is_none() && !is_packed(job, &blob).await? {
         return Ok(Source { blob, size });
     }
@@ -245,7 +256,11 @@ fn read_error(job: &Job, error: &io::Error) -> JobError {
     if error.kind() == io::ErrorKind::Interrupted {
         return job.control.prefer_stop_reason(JobError::Stopped(StopReason::Cancelled));
     }
-    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+    let cause = error.get_ref();
+    if let Some(port) = cause.and_then(|inner| inner.downcast_ref()) {
+        return object_error(port);
+    }
+    match cause.and_then(|inner| inner.downcast_ref()) {
         Some(http) => source_error(http),
         None => JobError::io("write the file of an import", error),
     }

@@ -16,6 +16,7 @@ impl From<service::LocationView> for location::Location {
             import_enabled: view.import.enabled,
             import_profile: view.import.profile,
             import_limit_bytes: view.import.largest_disk.bytes(),
+            import_windows: view.import.windows,
             export_enabled: view.export_enabled,
             capture_format: view.capture_format,
             limits: view.limits.into(),
