@@ -3341,7 +3341,7 @@ export interface components {
          * @description What a file was unpacked from.
          * @enum {string}
          */
-        Packing: "gzip" | "xz" | "zstd" | "bzip2" | "tar.gz";
+        Packing: "gzip" | "xz" | "zstd" | "bzip2";
         /** @description A page of a list. */
         Page_Account: {
             /** @description The items in the requested order. */

@@ -7,13 +7,19 @@ import { focusFirstInvalid } from '@/lib/focus'
 import { formatBytes } from '@/lib/format'
 import { nameOfFile } from '@/lib/image-file'
 import { nameProblem } from '@/lib/name'
+import {
+  NO_OWNED_STORAGE,
+  type OwnedKind,
+  type OwnedStorageValues,
+  ownedStorageOf,
+} from '@/lib/owned-storage'
 import { asProblem, toSentence } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { FieldRow, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
+import { isComplete } from '@/ui/OwnedStorageFields'
 import { ButtonRow, Card, MutedText, Stack } from '@/ui/Page'
 import { FileFields, StorageFields, UrlFields } from './SourceFields'
-import { storageFields, storagePointer, storageProblem, storageSource, type TypedStorage } from './storage'
 import { digestProblem, FORMATS, headersProblem, parseHeaders, urlProblem } from './typed'
 
 const TITLES = { file: 'File', url: 'Address', storage: 'Object' }
@@ -27,13 +33,14 @@ export interface ImportFormProps {
   onCancel: () => void
 }
 
-const EMPTY = { name: '', url: '', headers: '', format: 'detect', digest: '', location: '', kind: 's3' }
+const EMPTY = { name: '', url: '', headers: '', format: 'detect', digest: '', location: '' }
 
 /** Asks for a file, an address or an object, and begins the import. */
 export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
   const [values, setValues] = useState(EMPTY)
   const [files, setFiles] = useState<readonly File[]>([])
-  const [storage, setStorage] = useState<TypedStorage>({})
+  const [kind, setKind] = useState<OwnedKind>('owned-s3')
+  const [storage, setStorage] = useState(NO_OWNED_STORAGE)
   const [submitted, setSubmitted] = useState(false)
   const locations = useLocations().data?.filter(({ import_enabled }) => import_enabled)
   const begin = useImportImage()
@@ -52,9 +59,7 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
     headers: from === 'url' ? headersProblem(values.headers) : null,
     digest: several ? null : digestProblem(values.digest),
     storage:
-      from === 'storage' && storageFields(values.kind).some((field) => storageProblem(field, storage))
-        ? 'Fill in the fields of the storage.'
-        : null,
+      from === 'storage' && !isComplete(kind, storage, true) ? 'Fill in the fields of the storage.' : null,
   }
   const shown = (field: keyof typeof errors, pointer: string) =>
     (submitted ? errors[field] : null) ?? said(pointer)
@@ -73,7 +78,7 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
       if (from === 'url') {
         await begin.mutateAsync(ofUrl(values, location))
       } else if (from === 'storage') {
-        await begin.mutateAsync(ofStorage(values, location, storage))
+        await begin.mutateAsync(ofStorage(values, location, kind, storage))
       } else {
         for (const file of files) {
           const name = several ? nameOfFile(file.name) : values.name.trim()
@@ -112,13 +117,12 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
           )}
           {from === 'storage' && (
             <StorageFields
-              kind={values.kind}
+              kind={kind}
               typed={storage}
-              onKind={(kind) => set({ kind })}
+              onKind={setKind}
               onChange={setStorage}
-              problemOf={(field) =>
-                (submitted ? storageProblem(field, storage) : null) ?? said(storagePointer(field))
-              }
+              submitted={submitted}
+              said={(member) => said(`/source/${member}`)}
             />
           )}
           {location && <Rules location={location} />}
@@ -221,12 +225,20 @@ function ofUrl(values: Typed, location: Location): ImageCreate {
   }
 }
 
-function ofStorage(values: Typed, location: Location, storage: TypedStorage): ImageCreate {
+function ofStorage(
+  values: Typed,
+  location: Location,
+  kind: OwnedKind,
+  storage: OwnedStorageValues,
+): ImageCreate {
+  const { key = '', ...owned } = ownedStorageOf(kind, storage)
   return {
     name: values.name.trim(),
     location_id: location.id,
     source: {
-      ...storageSource(values.kind, storage),
+      type: 'storage_object',
+      ...owned,
+      key,
       ...formatOf(values),
       ...(values.digest.trim() ? { digest: values.digest.trim() } : {}),
     },

@@ -1,9 +1,10 @@
 import { formatBytes } from '@/lib/format'
+import type { OwnedKind, OwnedStorageValues } from '@/lib/owned-storage'
 import { SelectField, TextField } from '@/ui/Field'
 import { FileDrop } from '@/ui/FileDrop'
 import { Notice } from '@/ui/Notice'
+import { OwnedStorageFields } from '@/ui/OwnedStorageFields'
 import { MutedText } from '@/ui/Page'
-import { STORAGES, type StorageField, storageFields, type TypedStorage } from './storage'
 
 interface FileFieldsProps {
   files: readonly File[]
@@ -75,32 +76,39 @@ export function UrlFields({ url, headers, onChange, urlProblem, headersProblem }
   )
 }
 
+const STORAGES = [
+  { id: 'owned-s3', label: 'S3' },
+  { id: 'owned-swift', label: 'OpenStack Swift', detail: 'Large objects in pieces are one file' },
+] as const
+
 interface StorageFieldsProps {
-  kind: string
-  typed: TypedStorage
-  onKind: (kind: string) => void
-  onChange: (typed: TypedStorage) => void
-  problemOf: (field: StorageField) => string | null
+  kind: OwnedKind
+  typed: OwnedStorageValues
+  onKind: (kind: OwnedKind) => void
+  onChange: (typed: OwnedStorageValues) => void
+  submitted: boolean
+  said: (member: string) => string | null
 }
 
 /** An object in a storage of the customer's own. */
-export function StorageFields({ kind, typed, onKind, onChange, problemOf }: StorageFieldsProps) {
+export function StorageFields({ kind, typed, onKind, onChange, submitted, said }: StorageFieldsProps) {
   return (
     <>
-      <SelectField label="Kind of storage" choices={STORAGES} value={kind} onChange={onKind} />
-      {storageFields(kind).map((field) => (
-        <TextField
-          key={field.name}
-          label={field.label}
-          value={typed[field.name] ?? ''}
-          onChange={(value) => onChange({ ...typed, [field.name]: value })}
-          problem={problemOf(field)}
-          optional={!field.isRequired}
-          {...(field.placeholder ? { placeholder: field.placeholder } : {})}
-          {...(field.help ? { help: field.help } : {})}
-          {...(field.isSecret ? { type: 'password', autoComplete: 'off' } : {})}
-        />
-      ))}
+      <SelectField
+        label="Kind of storage"
+        choices={STORAGES}
+        value={kind}
+        onChange={(id) => onKind(STORAGES.find((known) => known.id === id)?.id ?? 'owned-s3')}
+      />
+      <OwnedStorageFields
+        kind={kind}
+        values={typed}
+        onChange={onChange}
+        keyHelp="The name of the disk in that storage."
+        needsKey
+        submitted={submitted}
+        said={said}
+      />
       <MutedText>The secrets are kept until the import is over, and are not shown again.</MutedText>
     </>
   )
