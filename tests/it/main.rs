@@ -27,6 +27,7 @@ mod import;
 mod import_objects;
 mod isos;
 mod metadata;
+mod migration;
 mod mover;
 mod network;
 mod nfs;
