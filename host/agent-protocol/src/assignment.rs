@@ -18,10 +18,7 @@ use imprint_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    import::{FileDigest, ImportSource},
-    object::ObjectSource,
-};
+use crate::{import::FileDigest, object::ObjectSource};
 
 /// A task as an agent gets it, with its lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -380,6 +377,30 @@ pub struct TestStorageAssignment {
     pub read_only: bool,
     /// Whether there are secrets to fetch under the lease of the task.
     pub has_secrets: bool,
+}
+
+/// Where the file of an import comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum ImportSource {
+    /// From a client, which sends it through the control plane to the agent's object server.
+    Upload {
+        /// The bytes of a part that clients may send in any order.
+        part_size: ByteSize,
+        /// How long the job waits for the next byte, in seconds.
+        idle_limit_s: u64,
+    },
+    /// From a server. The address and the head fields are secrets: they may hold credentials. The
+    /// agent asks for them under its lease ([`crate::SecretsRequest::Task`]): `url`, and
+    /// `header.NAME` for each field.
+    Url,
+    /// From an object in a storage of the customer's own. Its secrets are those of the task.
+    StorageObject {
+        /// The storage; it is not one of the product's, and is only read.
+        storage: StorageRef,
+        /// The key of the object.
+        key: String,
+    },
 }
 
 /// Import a disk: receive or read its file, look at it, and write it as an image.

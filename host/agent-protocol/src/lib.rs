@@ -25,13 +25,13 @@ mod upload;
 pub use assignment::{
     Assignment, AssignmentKind, CaptureAssignment, CleanStorageAssignment, CoalesceAssignment,
     DeleteImageAssignment, DeployAssignment, Devices, DevicesAssignment, ExportImageAssignment, FurtherDisk,
-    ImageRef, ImportAssignment, InstanceRef, IsoRef, MAX_CLEANED, Medium, MoveImageAssignment,
+    ImageRef, ImportAssignment, ImportSource, InstanceRef, IsoRef, MAX_CLEANED, Medium, MoveImageAssignment,
     PowerAssignment, RegisterImageAssignment, RegisterIsoAssignment, ScanStorageAssignment, Seed, StorageRef,
     TestStorageAssignment, VerifyImageAssignment, WindowsLimit,
 };
 use async_trait::async_trait;
 pub use error::ProtocolError;
-pub use import::{DigestAlgorithm, FileDigest, ImportSource, InvalidFileDigest, secret_name};
+pub use import::{DigestAlgorithm, FileDigest, InvalidFileDigest, secret_name};
 use imprint_domain::id::HypervisorId;
 pub use object::{
     Fingerprint, InvalidFingerprint, ObjectGrant, ObjectKey, ObjectServer, ObjectSource, TokenError,

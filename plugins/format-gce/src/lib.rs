@@ -1,11 +1,12 @@
 //! Google Compute Engine's import format: a gzip-compressed tar of the old GNU kind with one sparse
 //! member, `disk.raw`.
 //!
-//! It is written only; an import unpacks such an archive without a plugin. The tar's header lists where the disk has data, which is known when all
-//! payload is placed; in the file it stands first. So the layout keeps room for it, fills what is
-//! left over with empty deflate blocks, and the whole is a sequence of gzip members (RFC 1952, 2.2:
-//! "a gzip file consists of a series of members"): one for the header, one for each unit of the
-//! disk, one for the end of the tar. Members are independent, so they are compressed on all cores.
+//! It is written only; an import unpacks such an archive without a plugin. The tar's header lists
+//! where the disk has data, which is known when all payload is placed; in the file it stands first.
+//! So the layout keeps room for it, fills what is left over with empty deflate blocks, and the
+//! whole is a sequence of gzip members (RFC 1952, 2.2: "a gzip file consists of a series of
+//! members"): one for the header, one for each unit of the disk, one for the end of the tar.
+//! Members are independent, so they are compressed on all cores.
 //!
 //! Sources: GNU tar manual, "Old GNU Format" and `struct oldgnu_header`; RFC 1951 and 1952; "Import
 //! virtual disks" of the Compute Engine documentation for the rules (member named `disk.raw`, size

@@ -209,7 +209,7 @@ pub fn cases() -> Vec<Archive> {
         refused(
             "renamed",
             "records that give the member another name",
-            records("19 path=/etc/passwd\n"),
+            records("20 path=/etc/passwd\n"),
             "not `disk.raw`",
         ),
         refused(

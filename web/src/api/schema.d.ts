@@ -2511,7 +2511,10 @@ export interface components {
         ImageImport: {
             /** @description How the file came. */
             source: components["schemas"]["ImportKind"];
-            /** @description Where the file came from: its name, or its address without user, query and fragment. */
+            /**
+             * @description Where the file came from: its name, its address without user, query and fragment, or kind,
+             *     bucket and key of the object.
+             */
             origin: string;
             /**
              * Format: int64
@@ -2633,6 +2636,9 @@ export interface components {
         }) | (components["schemas"]["UrlSource"] & {
             /** @enum {string} */
             type: "url";
+        }) | (components["schemas"]["StorageObjectSource"] & {
+            /** @enum {string} */
+            type: "storage_object";
         });
         /**
          * @description The status of an image (D10; S52 to S55). There are exactly four; details are in its task.
@@ -2784,7 +2790,7 @@ export interface components {
          * @description How the file of an import reaches an agent.
          * @enum {string}
          */
-        ImportKind: "upload" | "url";
+        ImportKind: "upload" | "url" | "storage_object";
         /**
          * @description Which files a location imports.
          * @enum {string}
@@ -3078,6 +3084,8 @@ export interface components {
              * @description The largest disk that is imported, in bytes as a guest sees it.
              */
             import_limit_bytes: number;
+            /** @description Whether disks with Windows are imported. */
+            import_windows: boolean;
             /** @description Whether images can be exported in the location. */
             export_enabled: boolean;
         };
@@ -3999,6 +4007,38 @@ export interface components {
              * @description The size of the image's file in bytes, as it was recorded.
              */
             size_bytes: number | null;
+        };
+        /** @description An object in a storage of your own. Large objects of Swift (DLO, SLO) are one file. */
+        StorageObjectSource: {
+            /**
+             * @description The kind of the storage: `s3` or `swift`.
+             * @example s3
+             */
+            kind: string;
+            /** @description The settings, such as `endpoint` and `bucket`: those of an image storage of that kind. */
+            settings?: {
+                [key: string]: string;
+            };
+            /** @description The secrets, which are stored sealed, and removed when the task ends. */
+            secrets?: {
+                [key: string]: string;
+            };
+            /**
+             * @description The key of the object.
+             * @example backups/web.qcow2
+             */
+            key: string;
+            format?: components["schemas"]["ImageFormat"] | null;
+            /**
+             * Format: int64
+             * @description The size that the file has to have, in bytes.
+             */
+            size_bytes?: number | null;
+            /**
+             * @description The digest that the file has to have: `sha256:`, `sha512:` or `md5:` and its hexadecimal
+             *     digits.
+             */
+            digest?: string | null;
         };
         /** @description A request to do something about what a scan found, or to plan it. */
         StorageReconcile: {

@@ -18,6 +18,7 @@
 mod disk;
 mod fetch;
 mod object;
+mod object_error;
 mod receive;
 
 use std::{path::Path, sync::Arc};

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Source, largest_file, note_received,
-    object::object_error,
+    object_error::object_error,
     open_local, other_size,
     receive::{Hasher, require},
 };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use imprint_agent_protocol::{ImportAssignment, SecretsRequest, StorageRef};
 use imprint_domain::task_error::TaskErrorCode;
-use imprint_ports::{BlockSource, ErrorClass, PortError, ReadLocator, RemoteObject};
+use imprint_ports::{BlockSource, ReadLocator, RemoteObject};
 
-use super::{Source, fetch::read_or_bring};
+use super::{Source, fetch::read_or_bring, object_error::object_error};
 use crate::{
     error::JobError,
     jobs::job::{Job, lease},
@@ -15,8 +15,6 @@ use crate::{
 
 /// The setting by which a storage says that it is in a private network.
 const PRIVATE_NETWORKS: &str = "private-networks";
-/// The cause of a failure: an address of a private network, which nothing permits.
-const PRIVATE_NETWORK: &str = "net.private-network";
 
 /// Opens the object, or brings it here.
 pub(super) async fn read(
@@ -46,24 +44,5 @@ async fn open(job: &Job, storage: &StorageRef, key: &str) -> Result<Arc<dyn Remo
         ReadLocator::File(_) => {
             Err(JobError::failed(TaskErrorCode::Internal, "the storage of a customer has a folder here"))
         }
-    }
-}
-
-/// Returns the failure of a customer's storage. One that may pass is tried again.
-pub(super) fn object_error(error: &PortError) -> JobError {
-    if error.cause() == PRIVATE_NETWORK {
-        return JobError::failed(TaskErrorCode::ImportAddress, &error.message);
-    }
-    match error.class {
-        ErrorClass::Cancelled | ErrorClass::Transient => error.clone().into(),
-        ErrorClass::Conflict => JobError::failed(TaskErrorCode::ImportSourceChanged, &error.message),
-        ErrorClass::InvalidInput
-        | ErrorClass::Unsupported
-        | ErrorClass::NotFound
-        | ErrorClass::AlreadyExists
-        | ErrorClass::Denied
-        | ErrorClass::Corrupt
-        | ErrorClass::LimitExceeded
-        | ErrorClass::Internal => JobError::failed(TaskErrorCode::ImportSource, &error.message),
     }
 }

@@ -12,8 +12,8 @@ use super::{WaitArgs, storage::setting};
 pub(crate) struct ImageImportArgs {
     /// Name of the new image
     pub(crate) name: String,
-    /// File to upload: raw, qcow2, vhd, vhdx, vmdk, vdi or ova, also inside of gz, xz, zst or bz2, or
-    /// the tar.gz of Compute Engine
+    /// File to upload: raw, qcow2, vhd, vhdx, vmdk, vdi or ova, also inside of gz, xz, zst or bz2,
+    /// or the tar.gz of Compute Engine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "from"])]
     #[arg(required_unless_present_any = ["url", "from"])]
     pub(crate) file: Option<PathBuf>,
