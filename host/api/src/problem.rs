@@ -49,6 +49,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::UploadOffset
         | Code::ImageLimitReached
         | Code::ImageBytesLimitReached
+        | Code::BudgetReached
         | Code::BootFromVolumeNotSupported
         | Code::WindowsDiskTooLarge
         | Code::DomainControllerNotSupported

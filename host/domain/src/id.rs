@@ -133,6 +133,8 @@ ids! {
     UserScriptId = "scr";
     /// A browser session.
     SessionId = "ses";
+    /// An interval of usage.
+    UsageIntervalId = "usg";
     /// A running agent process; new at every start.
     AgentId = "agt";
     /// One HTTP request, or one run of a reconciler.

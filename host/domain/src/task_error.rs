@@ -103,6 +103,7 @@ impl From<Code> for TaskErrorCode {
             | Code::UploadOffset
             | Code::DigestMismatch
             | Code::ImageLimitReached
+            | Code::BudgetReached
             | Code::BootFromVolumeNotSupported
             | Code::WindowsDiskTooLarge
             | Code::DomainControllerNotSupported

@@ -30,6 +30,7 @@ mod idempotency;
 mod images;
 mod instances;
 mod isos;
+mod metering;
 mod objects;
 mod op;
 mod page;
