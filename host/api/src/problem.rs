@@ -50,6 +50,7 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::ImageLimitReached
         | Code::ImageBytesLimitReached
         | Code::BudgetReached
+        | Code::RateInPast
         | Code::BootFromVolumeNotSupported
         | Code::WindowsDiskTooLarge
         | Code::DomainControllerNotSupported

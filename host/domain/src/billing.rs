@@ -1,69 +1,45 @@
-//! Billing: what was stored, for how long, and by whom (S112 to S121).
+//! Billing: what is stored for how long, by which rate, and what it costs (S112-S121, X10).
+//!
+//! Everything here is computed from two lists that only grow: intervals of usage and versions of
+//! rates. Time is counted in whole milliseconds, sizes over time in byte-milliseconds, amounts are
+//! fractions. An amount is rounded once, in a line of a report. `docs/BILLING.md` says the same in
+//! words.
 
-use crate::{
-    id::{AccountId, ImageId, InstanceId, LocationId, UsageIntervalId},
-    string_enum::string_enum,
-    time::Timestamp,
+pub mod budget;
+pub mod calendar;
+pub mod csv;
+pub mod currency;
+mod cut;
+pub mod exact;
+pub mod explain;
+pub mod focus;
+pub mod hour;
+pub mod line;
+pub mod rate;
+pub mod reconcile;
+pub mod report;
+pub mod usage;
+
+#[cfg(test)]
+mod tests;
+
+pub use budget::{Budget, BudgetState};
+pub use calendar::{Month, Period, Zone};
+pub use currency::{Currency, Money, Totals};
+pub use exact::Exact;
+pub use explain::{Explanation, Term, explain};
+pub use hour::{HourBucket, HourSubject, hour_buckets};
+pub use line::{Line, LineRate, LineSubject};
+pub use rate::{
+    Gb, HoursPerMonth, InstancePrices, PartialHour, Price, Prices, RateBook, RateKind, RateTerms, RateVersion,
 };
+pub use reconcile::{Difference, DifferenceKind, compare_hours, compare_lines};
+pub use report::{Adjustment, Day, Estimate, Report, ReportInput, days, report};
+pub use usage::{IntervalEnd, Measure, Usage, UsageInterval, UsageSubject};
 
-string_enum! {
-    /// Why an interval ended.
-    pub enum IntervalEnd {
-        /// What it is about was deleted.
-        Deleted = "deleted",
-        /// What it is about has changed, and has another interval from then on; or it costs nothing
-        /// any more without having been deleted.
-        Changed = "changed",
-    }
-}
+/// The milliseconds of an hour.
+pub const HOUR_MS: i64 = 3_600_000;
 
-/// What costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum UsageSubject {
-    /// An image.
-    Image(ImageId),
-    /// An instance.
-    Instance(InstanceId),
-}
-
-/// How much of what is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
-    /// Of an image.
-    Image {
-        /// The bytes of its file (D1).
-        bytes: u64,
-    },
-    /// Of an instance.
-    Instance {
-        /// The number of virtual processors.
-        vcpus: u32,
-        /// The bytes of its memory.
-        memory_bytes: u64,
-        /// The bytes of its disks, as the guest sees them.
-        disk_bytes: u64,
-    },
-}
-
-/// A time in which an account used the same of something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageInterval {
-    /// The interval's id.
-    pub id: UsageIntervalId,
-    /// The account that pays.
-    pub account_id: AccountId,
-    /// The location.
-    pub location_id: LocationId,
-    /// What it is about, which may be deleted by now.
-    pub subject: UsageSubject,
-    /// The name that it had last.
-    pub name: String,
-    /// How much was used.
-    pub measure: Measure,
-    /// The start, in whole milliseconds.
-    pub started_at: Timestamp,
-    /// The end, in whole milliseconds; `None` while it lasts.
-    pub ended_at: Option<Timestamp>,
-    /// Why it ended.
-    pub ended_by: Option<IntervalEnd>,
-}
+/// How amounts are rounded, as every report says it.
+pub const ROUNDING: &str = "Each line is computed exactly and rounded once, to the smallest unit of the currency, half away \
+     from zero. The total is the sum of the rounded lines.";

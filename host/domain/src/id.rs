@@ -135,6 +135,10 @@ ids! {
     SessionId = "ses";
     /// An interval of usage.
     UsageIntervalId = "usg";
+    /// A version of a rate.
+    RateId = "rat";
+    /// A correction of a closed month.
+    AdjustmentId = "adj";
     /// A running agent process; new at every start.
     AgentId = "agt";
     /// One HTTP request, or one run of a reconciler.

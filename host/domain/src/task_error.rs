@@ -104,6 +104,7 @@ impl From<Code> for TaskErrorCode {
             | Code::DigestMismatch
             | Code::ImageLimitReached
             | Code::BudgetReached
+            | Code::RateInPast
             | Code::BootFromVolumeNotSupported
             | Code::WindowsDiskTooLarge
             | Code::DomainControllerNotSupported

@@ -6,5 +6,5 @@ pub mod budget;
 pub mod hour;
 pub mod interval;
 pub mod month;
-// pub mod rate;
+pub mod rate;
 pub mod state;

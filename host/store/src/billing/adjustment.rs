@@ -127,3 +127,12 @@ pub async fn insert(tx: &WriteTx, adjustment: &Adjustment) -> Result<(), StoreEr
     row::Entity::insert(row.into_active_model()).exec_without_returning(&tx.0).await?;
     Ok(())
 }
+
+/// Reads the adjustment of that id, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn get(conn: &Conn<'_>, id: Uuid) -> Result<Option<Adjustment>, StoreError> {
+    Ok(row::Entity::find_by_id(id).one(&conn.0).await?.map(from_row))
+}
