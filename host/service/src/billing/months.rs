@@ -125,7 +125,7 @@ impl Service {
         let found = state::get(&self.read()).await.db()?;
         // The end of a month need not be that of an hour.
         let needed = hour_of(period.to - TimeDelta::milliseconds(1)) + 1;
-        Ok(found.is_none_or(|found| found.metered_until >= needed))
+        Ok(found.is_some_and(|found| found.metered_until >= needed))
     }
 
     /// Writes the lines of each account, then the month: interrupted, it is repeated, and the lines

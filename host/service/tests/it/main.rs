@@ -4,6 +4,7 @@
 
 mod access;
 mod authorisation;
+mod billing;
 mod capture_rules;
 mod catalogue;
 mod chaos;
@@ -84,6 +85,14 @@ scenarios! {
         a_reading_token_changes_nothing,
         stock_images_are_for_all_to_use_and_for_admins_to_change,
         every_change_has_its_audit_row,
+    }
+    billing {
+        hours_are_metered_once_however_often_the_job_is_killed,
+        two_control_planes_meter_the_same_hours,
+        a_deleted_image_stays_in_the_report_and_its_clock_stands,
+        a_rate_never_changes_what_was,
+        a_closed_month_changes_by_adjustments_only,
+        a_used_up_budget_refuses_new_images,
     }
     capture_rules {
         captures_that_keep_failing_say_whom_to_ask,
