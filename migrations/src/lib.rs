@@ -39,6 +39,7 @@ mod m20261130_000048_add_networks;
 mod m20261130_000049_add_reclaim_limit;
 mod m20261130_000050_create_exports;
 mod m20261130_000051_create_imports;
+mod m20261201_000053_create_billing;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -103,6 +104,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000049_add_reclaim_limit::Migration),
             Box::new(m20261130_000050_create_exports::Migration),
             Box::new(m20261130_000051_create_imports::Migration),
+            Box::new(m20261201_000053_create_billing::Migration),
         ]
     }
 }

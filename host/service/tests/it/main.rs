@@ -18,6 +18,7 @@ mod imports;
 mod isos;
 mod limits;
 mod metadata;
+mod metering;
 mod pages;
 mod queueing;
 mod reinstall;
@@ -158,6 +159,14 @@ scenarios! {
         a_key_makes_one_image_however_often_it_is_sent,
         what_forbids_a_capture_says_so,
         deleting_frees_the_slot_and_leaves_instances_alone,
+    }
+    metering {
+        the_clock_of_an_image_follows_it,
+        what_failed_or_belongs_to_the_provider_costs_nothing,
+        a_repaired_size_splits_and_a_lost_file_costs_nothing,
+        an_import_costs_from_its_end_on,
+        the_clock_of_an_instance_follows_it,
+        nothing_changes_inside_of_a_sealed_hour,
     }
     metadata {
         metadata_goes_from_an_image_to_its_instances_and_their_images,
