@@ -6,9 +6,9 @@ import { formatBytes } from '@/lib/format'
 import { asProblem } from '@/lib/problem'
 import { formatInstant } from '@/lib/time'
 import { Button } from '@/ui/Button'
-import { Dialog, DialogActions } from '@/ui/Dialog'
+import { Dialog, DialogActions, DialogBody } from '@/ui/Dialog'
 import { ProblemNotice } from '@/ui/Notice'
-import { Facts, MutedText, Skeleton, Stack } from '@/ui/Page'
+import { Facts, MutedText, Skeleton } from '@/ui/Page'
 import { type Column, Table } from '@/ui/Table'
 import { lineName } from './lines'
 
@@ -43,7 +43,7 @@ export function ExplainDialog(props: { line: UsageLine; period: string; onClose:
   const data = explanation.data
   return (
     <Dialog title={`How the charge of ${lineName(line)} came about`} isOpen onClose={onClose}>
-      <Stack tight>
+      <DialogBody>
         {explanation.isPending && <Skeleton label="Loading the explanation" />}
         {explanation.isError && (
           <ProblemNotice
@@ -75,10 +75,10 @@ export function ExplainDialog(props: { line: UsageLine; period: string; onClose:
             </MutedText>
           </>
         )}
-        <DialogActions>
-          <Button onPress={onClose}>Close</Button>
-        </DialogActions>
-      </Stack>
+      </DialogBody>
+      <DialogActions>
+        <Button onPress={onClose}>Close</Button>
+      </DialogActions>
     </Dialog>
   )
 }

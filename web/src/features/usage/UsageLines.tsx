@@ -7,6 +7,7 @@ import { ClampedText } from '@/ui/ClampedText'
 import { Card, MutedText } from '@/ui/Page'
 import { type Column, Table } from '@/ui/Table'
 import { lineName } from './lines'
+import styles from './UsageLines.module.css'
 
 export interface UsageLinesProps {
   title: 'Images' | 'Instances'
@@ -52,7 +53,11 @@ export function UsageLines({ title, section, onExplain }: UsageLinesProps) {
       },
       { id: 'location', name: 'Location', cell: ({ location_name }) => location_name ?? 'Deleted location' },
       ...quantities,
-      { id: 'rate', name: 'Rate', cell: ({ rate }) => rate ?? 'No rate' },
+      {
+        id: 'rate',
+        name: 'Rate',
+        cell: ({ rate }) => <span className={styles.rate}>{rate ?? 'No rate'}</span>,
+      },
       {
         id: 'charge',
         name: 'Charge',
