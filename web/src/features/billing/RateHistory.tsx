@@ -42,7 +42,7 @@ export function RateHistory({ period }: { period: string }) {
       nowrap: true,
       cell: ({ effective_from }) => <time title={effective_from}>{formatInstant(effective_from)}</time>,
     },
-    { id: 'state', name: 'State', cell: (rate) => stateOf(rate, rates.data ?? [], now) },
+    { id: 'state', name: 'State', nowrap: true, cell: (rate) => stateOf(rate, rates.data ?? [], now) },
   ]
   return (
     <Card
