@@ -31,11 +31,11 @@ pub use explain::{Explanation, Term, explain};
 pub use hour::{HourBucket, HourSubject, hour_buckets};
 pub use line::{Line, LineRate, LineSubject};
 pub use rate::{
-    Gb, HoursPerMonth, InstancePrices, PartialHour, Price, Prices, RateBook, RateKind, RateTerms, RateVersion,
+    Gb, HoursPerMonth, InstancePrices, PartialHour, Price, Prices, RateBook, RateTerms, RateVersion,
 };
 pub use reconcile::{Difference, DifferenceKind, compare_hours, compare_lines};
 pub use report::{Adjustment, Day, Estimate, Report, ReportInput, days, report};
-pub use usage::{IntervalEnd, Measure, Usage, UsageInterval, UsageSubject};
+pub use usage::{IntervalEnd, Measure, RateKind, Usage, UsageInterval, UsageSubject};
 
 /// The milliseconds of an hour.
 pub const HOUR_MS: i64 = 3_600_000;

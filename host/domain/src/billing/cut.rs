@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::{
     HOUR_MS,
     calendar::{Month, MonthPart, Period, Zone, millis},
-    rate::{PartialHour, RateBook, RateKind, RateVersion, Segment},
-    usage::{IntervalEnd, UsageInterval},
+    rate::{PartialHour, RateBook, RateVersion, Segment},
+    usage::{IntervalEnd, RateKind, UsageInterval},
 };
 use crate::{
     id::{AccountId, LocationId},

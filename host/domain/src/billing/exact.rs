@@ -66,8 +66,17 @@ impl Exact {
     /// Returns the number of units of 10^-places, rounded half away from zero; the largest number
     /// that fits where it is beyond.
     pub fn round(&self, places: u32) -> i128 {
-        let units = (&self.0 * ten_to(places)).round().to_integer();
-        units.to_i128().unwrap_or(if units.is_negative() { i128::MIN } else { i128::MAX })
+        let small = || {
+            let (numerator, denominator) = self.parts()?;
+            let twice = numerator.unsigned_abs().checked_mul(10_u128.checked_pow(places)?)?.checked_mul(2)?;
+            let units = twice.checked_add(denominator)? / denominator.checked_mul(2)?;
+            let units = i128::try_from(units).ok()?;
+            Some(if numerator < 0 { -units } else { units })
+        };
+        small().unwrap_or_else(|| {
+            let units = (&self.0 * ten_to(places)).round().to_integer();
+            units.to_i128().unwrap_or(if units.is_negative() { i128::MIN } else { i128::MAX })
+        })
     }
 
     /// Returns the decimal text with this many places, rounded half away from zero.

@@ -9,7 +9,7 @@ use super::{
     calendar::{hour_of, millis, start_of_hour},
     currency::Currency,
     exact::{Exact, decimal_text, parse_decimal},
-    usage::Usage,
+    usage::{RateKind, Usage},
 };
 use crate::{
     error::{Code, Error},
@@ -19,15 +19,6 @@ use crate::{
 };
 
 string_enum! {
-    /// What a rate is for.
-    #[derive(PartialOrd, Ord)]
-    pub enum RateKind {
-        /// Images, by their size over time (S112).
-        ImageStorage = "image_storage",
-        /// Instances, by the hour (S121).
-        Instance = "instance",
-    }
-
     /// How many hours a month has (D3).
     pub enum HoursPerMonth {
         /// 730, in every month.

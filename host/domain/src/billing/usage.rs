@@ -8,7 +8,6 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::rate::RateKind;
 use crate::{
     id::{AccountId, ImageId, InstanceId, LocationId, UsageIntervalId},
     string_enum::string_enum,
@@ -16,6 +15,15 @@ use crate::{
 };
 
 string_enum! {
+    /// What a rate is for.
+    #[derive(PartialOrd, Ord)]
+    pub enum RateKind {
+        /// Images, by their size over time (S112).
+        ImageStorage = "image_storage",
+        /// Instances, by the hour (S121).
+        Instance = "instance",
+    }
+
     /// Why an interval ended.
     pub enum IntervalEnd {
         /// The subject was deleted: no interval follows.

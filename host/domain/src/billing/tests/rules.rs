@@ -62,6 +62,9 @@ fn amounts_have_the_digits_of_their_currency() {
         assert!(Money::parse(wrong, euro).is_err(), "{wrong}");
     }
     assert!("eur".parse::<Currency>().is_err() && "E R".parse::<Currency>().is_err());
+    // What does not fit 128 bits is rounded alike.
+    let whole = Exact::quotient(&[(1_u128 << 100, 1)], &[(1 << 99) + 1]);
+    assert_eq!((whole.round(2), whole.round(40)), (200, i128::MAX));
     let exact = Exact::quotient(&[(u128::MAX, u128::MAX)], &[u128::MAX, 3]);
     assert_eq!(exact.to_string().parse(), Ok(exact));
 }
@@ -212,6 +215,6 @@ fn a_report_of_ten_thousand_images_is_fast() {
     let took = started.elapsed();
     assert_eq!(report.lines.len(), 20_002);
     eprintln!("a report of 10,000 images: {took:?}");
-    // A debug build is some twenty times slower than what is shipped.
-    assert!(took.as_millis() < if cfg!(debug_assertions) { 10_000 } else { 400 }, "{took:?}");
+    // Debug builds and busy machines are slower; a quiet one needs less than 100 ms.
+    assert!(took.as_millis() < if cfg!(debug_assertions) { 10_000 } else { 1_000 }, "{took:?}");
 }
