@@ -40,6 +40,7 @@ mod m20261130_000049_add_reclaim_limit;
 mod m20261130_000050_create_exports;
 mod m20261130_000051_create_imports;
 mod m20261201_000052_create_image_findings;
+mod m20261201_000053_create_billing;
 mod m20261201_000060_add_import_sources;
 mod m20261201_000061_version_locations;
 
@@ -107,6 +108,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000050_create_exports::Migration),
             Box::new(m20261130_000051_create_imports::Migration),
             Box::new(m20261201_000052_create_image_findings::Migration),
+            Box::new(m20261201_000053_create_billing::Migration),
             Box::new(m20261201_000060_add_import_sources::Migration),
             Box::new(m20261201_000061_version_locations::Migration),
         ]

@@ -14,6 +14,7 @@ import { accountQuery } from '@/api/queries/session'
 import { queryClient } from '@/api/query-client'
 import { asProblem } from '@/lib/problem'
 import {
+  billingSearch,
   createSearch,
   imagesSearch,
   importSearch,
@@ -21,6 +22,7 @@ import {
   signInSearch,
   storagesSearch,
   tasksSearch,
+  usageSearch,
 } from '@/lib/search'
 import { CreateInstancePage } from '@/routes/CreateInstancePage'
 import { ErrorPage } from '@/routes/ErrorPage'
@@ -103,6 +105,12 @@ const tasks = createRoute({
   component: TasksPage,
   validateSearch: tasksSearch,
 })
+const usage = createRoute({
+  getParentRoute: () => shell,
+  path: '/usage',
+  component: lazyRouteComponent(() => import('@/routes/UsagePage'), 'UsagePage'),
+  validateSearch: usageSearch,
+})
 const sshKeys = createRoute({
   getParentRoute: () => shell,
   path: '/ssh-keys',
@@ -170,6 +178,12 @@ const accounts = createRoute({
   component: lazyRouteComponent(() => import('@/routes/AccountsPage'), 'AccountsPage'),
 })
 
+const billing = createRoute({
+  getParentRoute: () => admin,
+  path: '/billing',
+  component: lazyRouteComponent(() => import('@/routes/BillingPage'), 'BillingPage'),
+  validateSearch: billingSearch,
+})
 const stockImages = createRoute({
   getParentRoute: () => admin,
   path: '/stock-images',
@@ -199,6 +213,7 @@ export const router = createRouter({
       importImage,
       image,
       tasks,
+      usage,
       sshKeys,
       userScripts,
       admin.addChildren([
@@ -213,6 +228,7 @@ export const router = createRouter({
         mediaGroups,
         locations,
         accounts,
+        billing,
       ]),
     ]),
   ]),

@@ -5,6 +5,7 @@
 //! The command line reads its answers with the same types.
 
 pub mod account;
+pub mod billing;
 mod convert;
 pub mod download;
 pub mod event;
@@ -29,6 +30,7 @@ pub mod storage_scan;
 pub mod storage_test;
 pub mod task;
 mod time;
+pub mod usage;
 pub mod user_script;
 
 pub(crate) use convert::byte_size;

@@ -23,4 +23,5 @@ pub(crate) mod ssh_keys;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
 pub(crate) mod uploads;
+pub(crate) mod usage;
 pub(crate) mod user_scripts;

@@ -49,6 +49,8 @@ pub const fn status_of(code: Code) -> StatusCode {
         | Code::UploadOffset
         | Code::ImageLimitReached
         | Code::ImageBytesLimitReached
+        | Code::BudgetReached
+        | Code::RateInPast
         | Code::BootFromVolumeNotSupported
         | Code::WindowsDiskTooLarge
         | Code::DomainControllerNotSupported

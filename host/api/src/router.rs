@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     endpoints::{
         accounts, admin, agent, downloads, events, exports, hypervisors, images, instances, isos, locations,
-        media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, uploads,
+        media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, uploads, usage,
         user_scripts,
     },
     openapi,
@@ -135,6 +135,10 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::task_show))
         .routes(routes!(tasks::task_cancel))
         .routes(routes!(tasks::task_retry))
+        .routes(routes!(usage::usage_show))
+        .routes(routes!(usage::usage_days))
+        .routes(routes!(usage::usage_explain))
+        .routes(routes!(usage::usage_budget_show, usage::usage_budget_update))
         .routes(routes!(events::event_stream))
         .routes(routes!(events::task_event_stream))
 }
@@ -143,6 +147,18 @@ fn operator() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(admin::accounts::admin_account_list, admin::accounts::admin_account_create))
         .routes(routes!(admin::accounts::admin_account_update))
+        .routes(routes!(admin::billing::admin_account_budget_update))
+        .routes(routes!(admin::billing::admin_billing_rate_list, admin::billing::admin_billing_rate_create))
+        .routes(routes!(admin::billing::admin_billing_rate_preview))
+        .routes(routes!(admin::billing::admin_billing_usage))
+        .routes(routes!(admin::billing::admin_billing_month_list))
+        .routes(routes!(admin::billing::admin_billing_month_close))
+        .routes(routes!(
+            admin::billing::admin_billing_adjustment_list,
+            admin::billing::admin_billing_adjustment_create
+        ))
+        .routes(routes!(admin::billing::admin_billing_reconciliation))
+        .routes(routes!(admin::billing::admin_billing_feed))
         .routes(routes!(admin::locations::admin_location_list, admin::locations::admin_location_create))
         .routes(routes!(
             admin::locations::admin_location_show,

@@ -8,6 +8,7 @@ mod account;
 mod admin;
 mod api;
 pub(crate) mod args;
+mod billing;
 mod confirm;
 mod connection;
 mod credentials;
@@ -61,6 +62,8 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::StockImage(args) => stock_image::run(args).await,
         ClientCommand::MediaGroup(args) => media_group::run(args).await,
         ClientCommand::Storage(args) => storage::run(args).await,
+        ClientCommand::Usage(args) => billing::usage(args).await,
+        ClientCommand::Billing(args) => billing::billing(args).await,
         ClientCommand::Admin(args) => admin::run(args).await,
     };
     match result {

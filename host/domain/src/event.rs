@@ -39,6 +39,14 @@ string_enum! {
         StorageChanged = "storage.changed",
         /// An image storage was removed.
         StorageDeleted = "storage.deleted",
+        /// The cost of the month has reached an amount of the account's budget. Admins have these
+        /// events too.
+        BillingBudgetReached = "billing.budget_reached",
+        /// A month was closed: what it cost does not change any more. The accounts of admins have
+        /// these events.
+        BillingMonthClosed = "billing.month_closed",
+        /// A rate has a new version. The accounts of admins have these events.
+        BillingRateChanged = "billing.rate_changed",
         /// A task was created, made progress, or ended.
         TaskChanged = "task.changed",
         /// A task ended in a way that its operator has to look into. The accounts of admins have

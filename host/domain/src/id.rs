@@ -133,6 +133,12 @@ ids! {
     UserScriptId = "scr";
     /// A browser session.
     SessionId = "ses";
+    /// An interval of usage.
+    UsageIntervalId = "usg";
+    /// A version of a rate.
+    RateId = "rat";
+    /// A correction of a closed month.
+    AdjustmentId = "adj";
     /// A running agent process; new at every start.
     AgentId = "agt";
     /// One HTTP request, or one run of a reconciler.

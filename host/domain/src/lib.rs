@@ -9,6 +9,7 @@
 //! Not here: rows (`store`), HTTP shapes (`api`), copying bytes (`data-path`).
 
 pub mod account;
+pub mod billing;
 pub mod capture_format;
 mod checked_text;
 pub mod coalesce;

@@ -105,6 +105,8 @@ impl From<Code> for TaskErrorCode {
             | Code::UploadOffset
             | Code::DigestMismatch
             | Code::ImageLimitReached
+            | Code::BudgetReached
+            | Code::RateInPast
             | Code::BootFromVolumeNotSupported
             | Code::ImageInUse
             | Code::ImageProtected

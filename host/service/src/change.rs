@@ -25,7 +25,7 @@ use imprint_store::{
     task::{self, TaskRecord},
 };
 
-use crate::{Authenticated, Op, Service, db_result::DbResult};
+use crate::{Authenticated, Op, Service, db_result::DbResult, metering};
 
 /// A change in progress; dropping it rolls it back.
 pub(crate) struct Change<'a> {
@@ -174,9 +174,10 @@ impl<'a> Change<'a> {
     }
 
     /// Writes the event of an image that was created or changed, for its owner and those that it is
-    /// shared with; of a stock image for every admin.
+    /// shared with; of a stock image for every admin. What it costs follows it.
     pub(crate) async fn image_changed(&mut self, record: &ImageRecord) -> Result<(), Error> {
         let id = record.image.id;
+        metering::image(&self.tx, self.now, self.service.new_uuid(), record).await?;
         self.image_appeared(record.image.account_id, id).await?;
         if record.image.kind == ImageKind::Stock {
             for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
@@ -218,8 +219,9 @@ impl<'a> Change<'a> {
         self.append_event(NewEvent { image_id: Some(id), ..base }).await
     }
 
-    /// Writes the event of an instance that was created or changed.
+    /// Writes the event of an instance that was created or changed. What it costs follows it.
     pub(crate) async fn instance_changed(&mut self, record: &InstanceRecord) -> Result<(), Error> {
+        metering::instance(&self.tx, self.now, self.service.new_uuid(), record).await?;
         let instance_id = Some(record.instance.id);
         let base = self.new_event(record.instance.account_id, EventKind::InstanceChanged);
         self.append_event(NewEvent { instance_id, ..base }).await
@@ -275,6 +277,22 @@ impl<'a> Change<'a> {
         for admin in account::ids_of_role(&self.conn(), Role::Admin).await.db()? {
             let base = self.new_event(admin, kind);
             self.append_event(NewEvent { storage_id: Some(id), ..base }).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the event of a change of what is charged, for every admin and for the account that it
+    /// is about, if it is about one.
+    pub(crate) async fn billing_changed(
+        &mut self,
+        kind: EventKind,
+        account: Option<AccountId>,
+    ) -> Result<(), Error> {
+        let mut accounts: BTreeSet<AccountId> = account.into_iter().collect();
+        accounts.extend(account::ids_of_role(&self.conn(), Role::Admin).await.db()?);
+        for account in accounts {
+            let event = self.new_event(account, kind);
+            self.append_event(event).await?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A group of kinds of events: `task.*`, `image.*`, `instance.*`, `media_group.*`, `share.*`,
-/// `storage.*`, `iso.*`, `export.*`.
+/// `storage.*`, `iso.*`, `export.*`, `billing.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTopic {
     /// `task.*`.
@@ -46,6 +46,8 @@ pub enum EventTopic {
     Iso,
     /// `export.*`.
     Export,
+    /// `billing.*`.
+    Billing,
 }
 
 /// The events to follow.
@@ -109,6 +111,8 @@ pub enum Subject {
     Storage(Box<StorageView>),
     /// An image storage that was removed.
     StorageRemoved(StorageId),
+    /// What is charged; its kind says what to read again.
+    Billing,
     /// A task.
     Task(Box<TaskView>),
     /// A task that was removed.
@@ -157,6 +161,9 @@ impl EventFilter {
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
             EventKind::IsoChanged | EventKind::IsoDeleted => EventTopic::Iso,
             EventKind::ExportChanged | EventKind::ExportDeleted => EventTopic::Export,
+            EventKind::BillingBudgetReached
+            | EventKind::BillingMonthClosed
+            | EventKind::BillingRateChanged => EventTopic::Billing,
             EventKind::TaskChanged | EventKind::TaskAlert => EventTopic::Task,
         };
         let of_topic = self.topics.is_empty() || self.topics.contains(&topic);
@@ -233,6 +240,12 @@ impl EventFollower {
             EventKind::ExportChanged | EventKind::ExportDeleted => match event.export_id {
                 Some(id) => self.export(id).await?,
                 None => return Ok(None),
+            },
+            EventKind::BillingBudgetReached => Subject::Billing,
+            // The account may have been that of an admin when the event was written.
+            EventKind::BillingMonthClosed | EventKind::BillingRateChanged => match self.audience {
+                Audience::Operator => Subject::Billing,
+                Audience::Customer => return Ok(None),
             },
             EventKind::TaskChanged => match event.task_id {
                 Some(id) => self.task(id).await?,

@@ -19,6 +19,7 @@
 
 mod agent_api;
 mod auth;
+mod billing;
 mod bootstrap;
 mod catalogue;
 mod change;
@@ -30,6 +31,7 @@ mod idempotency;
 mod images;
 mod instances;
 mod isos;
+mod metering;
 mod objects;
 mod op;
 mod page;
@@ -45,6 +47,11 @@ mod validate;
 pub use auth::account::{AccountCreate, AccountPatch, AccountView};
 pub use auth::session::{SignIn, SignedIn};
 pub use auth::token::{TokenCreate, TokenCreated, TokenView};
+pub use billing::{
+    AccountUsage, AdjustmentCreate, BillingUsage, BudgetView, FeedView, LocationUsage, MonthView,
+    PreviewAccount, PreviewView, RateCreate, RatePreviewRequest, RateTermsRequest, ReconciliationView,
+    UsageDaysView, UsageExplained, UsagePeriod, UsageReported, UsageRequest, UsageSectionKind,
+};
 pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorPatch, HypervisorView};
 pub use catalogue::location::{LimitsView, LocationCreate, LocationPatch, LocationView, QuotaView};

@@ -92,6 +92,12 @@ impl Listing {
         Ok(Some(token.k))
     }
 
+    /// The token for what follows the row with that key.
+    pub(crate) fn token_after<K: Serialize>(&self, key: K) -> Result<String, Error> {
+        let token = Token { v: VERSION, l: self.hash.clone(), k: key };
+        Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).map_err(Error::internal)?))
+    }
+
     /// The page of rows that were read, and its token.
     pub(crate) fn page<R, K: Serialize>(
         &self,
@@ -104,8 +110,7 @@ impl Listing {
         }
         rows.truncate(limit);
         let Some(last) = rows.last() else { return Ok((rows, None)) };
-        let token = Token { v: VERSION, l: self.hash.clone(), k: key(last) };
-        let bytes = serde_json::to_vec(&token).map_err(Error::internal)?;
-        Ok((rows, Some(URL_SAFE_NO_PAD.encode(bytes))))
+        let token = self.token_after(key(last))?;
+        Ok((rows, Some(token)))
     }
 }

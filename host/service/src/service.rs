@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use chrono::SubsecRound;
 use imprint_domain::{
     Code, Error,
+    billing::Zone,
     error_chain::error_chain,
     estimate::DEFAULT_SECONDS_PER_GIB,
     id::AccountId,
@@ -62,6 +63,10 @@ pub struct Settings {
     pub export_limit: u32,
     /// Whether customers may export to storages of theirs in private networks (no).
     pub export_to_private_networks: bool,
+    /// The time zone that months and days of billing are of (UTC).
+    pub billing_zone: Zone,
+    /// The days after which a month is closed by itself (3); 0 for by an admin only.
+    pub billing_close_after_d: u32,
 }
 
 impl Default for Settings {
@@ -80,6 +85,8 @@ impl Default for Settings {
             export_kept_h: 72,
             export_limit: 3,
             export_to_private_networks: false,
+            billing_zone: Zone::UTC,
+            billing_close_after_d: 3,
         }
     }
 }

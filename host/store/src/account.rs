@@ -121,6 +121,28 @@ pub async fn list(
     query.all(&conn.0).await?.into_iter().map(AccountRecord::from_row).collect()
 }
 
+/// Reads a page of the ids of accounts, oldest first.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database fails.
+pub async fn ids_after(
+    conn: &Conn<'_>,
+    after: Option<AccountId>,
+    limit: u32,
+) -> Result<Vec<AccountId>, StoreError> {
+    let mut query = row::Entity::find()
+        .select_only()
+        .column(row::Column::Id)
+        .order_by_asc(row::Column::Id)
+        .limit(u64::from(limit));
+    if let Some(after) = after {
+        query = query.filter(row::Column::Id.gt(after.uuid()));
+    }
+    let ids: Vec<Uuid> = query.into_tuple().all(&conn.0).await?;
+    Ok(ids.into_iter().map(AccountId::new).collect())
+}
+
 /// Reads the ids of all accounts of a role.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ mod open;
 
 pub mod account;
 pub mod audit;
+pub mod billing;
 pub mod capture_figures;
 pub mod event;
 pub mod export;

@@ -30,6 +30,14 @@ export const keys = {
   adminHypervisors: ['admin-hypervisors'],
   /** All accounts, for admins. */
   accounts: ['accounts'],
+  /** Billing of all accounts, for admins. */
+  billing: {
+    all: ['billing'] as const,
+    usage: (period: string) => ['billing', 'usage', period] as const,
+    rates: ['billing', 'rates'] as const,
+    months: ['billing', 'months'] as const,
+    adjustments: ['billing', 'adjustments'] as const,
+  },
   captureEstimates: {
     of: (instanceId: string, format: string | undefined, compression: string | undefined) =>
       ['capture-estimates', instanceId, format ?? 'default', compression ?? 'default'] as const,
@@ -64,6 +72,13 @@ export const keys = {
   },
   /** The saved SSH keys of the account. */
   sshKeys: ['ssh-keys'] as const,
+  /** What the account used and what it costs. */
+  usage: {
+    report: (filter: object) => ['usage', 'report', filter] as const,
+    days: (filter: object) => ['usage', 'days', filter] as const,
+    explain: (line: string, period: string) => ['usage', 'explain', line, period] as const,
+    budget: ['usage', 'budget'] as const,
+  },
   userScripts: {
     /** Matches the list and every script. */
     all: ['user-scripts'] as const,

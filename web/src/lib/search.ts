@@ -112,3 +112,15 @@ export function safeNext(next: unknown): string | undefined {
 export const IMPORT_TABS = ['url', 'storage'] as const
 
 export const importSearch = (raw: Raw) => compact({ from: oneOf(IMPORT_TABS, raw.from) })
+
+/** A month such as `2026-11`. */
+const month = (value: unknown): string | undefined =>
+  /^\d{4}-(0[1-9]|1[0-2])$/.test(text(value) ?? '') ? text(value) : undefined
+
+export const usageSearch = (raw: Raw) => compact({ period: month(raw.period), location: text(raw.location) })
+
+/** The tabs of Billing besides the first one, which has no name in the address. */
+export const BILLING_TABS = ['rates', 'months', 'adjustments'] as const
+
+export const billingSearch = (raw: Raw) =>
+  compact({ tab: oneOf(BILLING_TABS, raw.tab), period: month(raw.period) })

@@ -10,8 +10,10 @@ import {
   Layers,
   ListChecks,
   MapPin,
+  Receipt,
   Server,
   Users,
+  Wallet,
 } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
@@ -63,6 +65,7 @@ export function Shell() {
             Account
           </p>
           <ul aria-labelledby="nav-account">
+            <NavItem to="/usage" icon={<Receipt />} label="Cloud Usage" />
             <NavItem to="/ssh-keys" icon={<KeyRound />} label="SSH Keys" />
             <NavItem to="/user-scripts" icon={<FileCode />} label="User Scripts" />
           </ul>
@@ -78,6 +81,7 @@ export function Shell() {
                 <NavItem to="/media-groups" icon={<FolderTree />} label="Media Groups" />
                 <NavItem to="/locations" icon={<MapPin />} label="Locations" />
                 <NavItem to="/accounts" icon={<Users />} label="Accounts" />
+                <NavItem to="/billing" icon={<Wallet />} label="Billing" />
               </ul>
             </>
           )}
@@ -113,6 +117,7 @@ interface NavItemProps {
     | '/instances'
     | '/images'
     | '/tasks'
+    | '/usage'
     | '/ssh-keys'
     | '/user-scripts'
     | '/image-storages'
@@ -121,6 +126,7 @@ interface NavItemProps {
     | '/media-groups'
     | '/locations'
     | '/accounts'
+    | '/billing'
   icon: ReactNode
   label: string
   count?: number

@@ -41,6 +41,11 @@ export function Dialog({ title, icon, isOpen, onClose, role = 'dialog', children
   )
 }
 
+/** What a dialog without a form shows. */
+export function DialogBody({ children }: { children: ReactNode }) {
+  return <div className={styles.body}>{children}</div>
+}
+
 /** The row of buttons at the end of a dialog. */
 export function DialogActions({ children }: { children: ReactNode }) {
   return <div className={styles.actions}>{children}</div>

@@ -6,6 +6,7 @@ mod export;
 mod iso;
 mod place;
 mod saved;
+mod usage;
 
 use imprint_domain::{
     Error, estimate::CaptureEstimate, size::ByteSize, storage_test as domain, windows as domain_windows,

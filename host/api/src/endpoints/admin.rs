@@ -1,6 +1,7 @@
 //! Endpoints for administrators.
 
 pub(crate) mod accounts;
+pub(crate) mod billing;
 pub(crate) mod hypervisors;
 pub(crate) mod instances;
 pub(crate) mod isos;

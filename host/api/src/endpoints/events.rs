@@ -261,6 +261,7 @@ fn topic(pattern: &str) -> Option<EventTopic> {
         "storage" => Some(EventTopic::Storage),
         "iso" => Some(EventTopic::Iso),
         "export" => Some(EventTopic::Export),
+        "billing" => Some(EventTopic::Billing),
         _ => None,
     }
 }

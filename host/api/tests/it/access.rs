@@ -93,11 +93,17 @@ fn rows(world: &World) -> Vec<Row> {
         ("task_show", Owner, None),
         ("task_cancel", Owner, None),
         ("task_retry", Owner, None),
+        ("usage_show", Account, None),
+        ("usage_days", Account, None),
+        ("usage_explain", Account, None),
+        ("usage_budget_show", Account, None),
+        ("usage_budget_update", Account, Some(json!({"currency": "EUR"}))),
         ("event_stream", Account, None),
         ("task_event_stream", Owner, None),
     ];
     rows.extend(admin_rows(world));
     rows.extend(catalogue_rows(world));
+    rows.extend(billing_rows(world));
     rows.extend(upload_rows());
     rows.extend(export_rows());
     rows
@@ -187,6 +193,34 @@ fn admin_rows(world: &World) -> Vec<Row> {
     ]
 }
 
+/// The rows of billing.
+fn billing_rows(world: &World) -> Vec<Row> {
+    use For::Admin;
+    let terms = json!({"kind": "image_storage", "currency": "EUR", "gb_month": "0.05"});
+    vec![
+        ("admin_account_budget_update", Admin, Some(json!({"currency": "EUR"}))),
+        ("admin_billing_rate_list", Admin, None),
+        ("admin_billing_rate_create", Admin, Some(json!({"location_id": world.location, "terms": terms}))),
+        (
+            "admin_billing_rate_preview",
+            Admin,
+            Some(json!({"month": "2026-01", "location_id": world.location, "terms": terms})),
+        ),
+        ("admin_billing_usage", Admin, None),
+        ("admin_billing_month_list", Admin, None),
+        ("admin_billing_month_close", Admin, None),
+        ("admin_billing_adjustment_list", Admin, None),
+        (
+            "admin_billing_adjustment_create",
+            Admin,
+            Some(json!({"account_id": "acc_00000000-0000-0000-0000-000000000001", "corrects": "2026-01",
+                "currency": "EUR", "amount": "-1.00", "reason": "x"})),
+        ),
+        ("admin_billing_reconciliation", Admin, None),
+        ("admin_billing_feed", Admin, None),
+    ]
+}
+
 /// The rows of stock images, media groups and ISOs.
 fn catalogue_rows(world: &World) -> Vec<Row> {
     use For::Admin;
@@ -265,7 +299,10 @@ fn path(template: &str, world: &World, things: &Things) -> String {
     let path = template.replace("{id}", id).replace("{hypervisor_id}", &world.hypervisor);
     let path =
         path.replace("{token_id}", &things.token).replace("{disk_id}", DISK).replace("{export_id}", EXPORT);
-    let path = path.replace("{number}", "1");
+    let path = path.replace("{number}", "1").replace("{month}", "2026-01");
+    if path.ends_with("/usage/explain") {
+        return format!("{path}?line=x");
+    }
     if path.ends_with("/limits") { format!("{path}?location_id={}", world.location) } else { path }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod billing;
 mod catalogue;
 mod export;
 mod import;
@@ -15,6 +16,10 @@ pub(crate) use access::{AccessArgs, ReinstallArgs};
 pub(crate) use admin::{
     AccountCommand, AccountCreateArgs, AccountSetArgs, AdminArgs, AdminCommand, AdminHypervisorCommand,
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
+};
+pub(crate) use billing::{
+    BillingArgs, BillingCommand, MonthCommand, PeriodArgs, RateArgs, RateCommand, TableFormat, UsageArgs,
+    UsageCommand,
 };
 pub(crate) use catalogue::{
     MediaGroupArgs, MediaGroupCommand, MediaGroupUpdateArgs, StockImageAddArgs, StockImageArgs,
@@ -78,6 +83,10 @@ pub(crate) enum ClientCommand {
     MediaGroup(MediaGroupArgs),
     /// For operators: image storages: list, show, create, edit, bind, unbind, drain, delete
     Storage(StorageArgs),
+    /// What images and instances cost: show, explain, days, export, budget
+    Usage(UsageArgs),
+    /// For operators: rates, months, adjustments, reconciliation, the feed of hours
+    Billing(BillingArgs),
     /// For operators: merge the layers of a disk, set up locations, remove hypervisors, seal
     /// secrets again
     Admin(AdminArgs),
@@ -100,6 +109,8 @@ impl ClientCommand {
             | Self::StockImage(StockImageArgs { connection, .. })
             | Self::MediaGroup(MediaGroupArgs { connection, .. })
             | Self::Storage(StorageArgs { connection, .. })
+            | Self::Usage(UsageArgs { connection, .. })
+            | Self::Billing(BillingArgs { connection, .. })
             | Self::Admin(AdminArgs { connection, .. }) => connection.output,
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct FileConfig {
     pub(crate) imports: ImportsSection,
     /// Exports of images.
     pub(crate) exports: ExportsSection,
+    /// What usage costs.
+    pub(crate) billing: BillingSection,
 }
 
 /// `[server]`
@@ -185,6 +187,16 @@ pub(crate) struct ExportsSection {
     pub(crate) at_once: Option<NonZeroU32>,
     /// Whether customers may export to storages of theirs in private networks (no).
     pub(crate) private_networks: bool,
+}
+
+/// `[billing]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BillingSection {
+    /// The time zone that months and days are of, such as `Europe/Berlin` (UTC).
+    pub(crate) time_zone: Option<String>,
+    /// The days after which a month is closed by itself (3); 0 for by an admin only.
+    pub(crate) close_after_days: Option<u32>,
 }
 
 impl FileConfig {

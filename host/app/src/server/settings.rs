@@ -99,6 +99,15 @@ impl ServerSettings {
             export_kept_h: self.file.exports.kept_hours.map_or(defaults.export_kept_h, NonZeroU32::get),
             export_limit: self.file.exports.at_once.map_or(defaults.export_limit, NonZeroU32::get),
             export_to_private_networks: self.file.exports.private_networks,
+            billing_zone: match &self.file.billing.time_zone {
+                Some(name) => name.parse().context("billing.time_zone is not valid")?,
+                None => defaults.billing_zone,
+            },
+            billing_close_after_d: self
+                .file
+                .billing
+                .close_after_days
+                .unwrap_or(defaults.billing_close_after_d),
             ..defaults
         };
         let opened = Service::open(&database, settings, Arc::new(SystemEnvironment)).await;

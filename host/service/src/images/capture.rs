@@ -16,6 +16,7 @@ use imprint_store::{
 
 use crate::{
     CaptureCreate, ConsistencyRequirement, ImageTask, Op, Service,
+    billing::budgets,
     change::Change,
     db_result::DbResult,
     idempotency,
@@ -73,6 +74,7 @@ impl Service {
             return Ok(ImageTask { replayed: true, ..stored });
         }
         let mut source = crate::instances::instance::visible(&change.conn(), op, request.instance_id).await?;
+        budgets::require(self, &change.conn(), source.instance.account_id, change.now).await?;
         let asked = Asked {
             storage: request.storage_id,
             format: request.format,

@@ -39,6 +39,7 @@ use imprint_store::{
 use crate::{
     ImageTask, Op, Service,
     auth::account,
+    billing::budgets,
     catalogue::location,
     change::Change,
     db_result::DbResult,
@@ -147,6 +148,7 @@ impl Service {
         if !request.stock {
             let quota = quota(&change.conn(), op, &location).await?;
             quota.reserve(reserve)?;
+            budgets::require(self, &change.conn(), op.account_id(), change.now).await?;
         }
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let new = NewTask {

@@ -15,6 +15,7 @@ use imprint_service::{
 use imprint_store::Store;
 
 use crate::{
+    metering::clocks_agree,
     pages::numbers,
     support::{Agent, World, failure, lease, success},
 };
@@ -190,12 +191,15 @@ fn agree(seen: &Seen) {
 
 pub(crate) async fn nothing_is_stuck_whatever_happens(world: World) {
     let agent = world.agent.restarted().await;
+    let store = Store::open(&world.target).await.unwrap();
     let mut walk = Walk { world, agent, work: Vec::new() };
     for seed in 1..=SEEDS {
         let mut random = numbers(seed);
         for _ in 0..STEPS {
             walk.step(&mut random).await;
-            agree(&walk.see().await);
+            let seen = walk.see().await;
+            agree(&seen);
+            clocks_agree(&store, &seen.images, &seen.instances).await;
         }
         walk.settle().await;
         let seen = walk.see().await;

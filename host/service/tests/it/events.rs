@@ -167,6 +167,7 @@ impl SubjectStatus for EventView {
             | Subject::ExportRemoved(_)
             | Subject::Storage(_)
             | Subject::StorageRemoved(_)
+            | Subject::Billing
             | Subject::TaskRemoved(_) => None,
         }
     }

@@ -28,7 +28,7 @@ use crate::{
 const URL: &str = "https://user:pass@images.example/disk.qcow2?signature=secret";
 
 impl World {
-    fn upload(&self, text: &str, bytes: u64) -> ImportCreate {
+    pub(crate) fn upload(&self, text: &str, bytes: u64) -> ImportCreate {
         ImportCreate {
             name: name(text),
             description: String::new(),
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    async fn serves_objects(&self) {
+    pub(crate) async fn serves_objects(&self) {
         let server = ObjectServer {
             address: "127.0.0.1:9".to_owned(),
             fingerprint: Fingerprint::new([7; 32]),
@@ -73,7 +73,7 @@ fn code<T>(result: Result<T, Error>) -> Option<Code> {
     result.err().map(|error| error.code)
 }
 
-fn imported() -> Outcome {
+pub(crate) fn imported() -> Outcome {
     Outcome::Imported(ImportResult {
         image: imprint_domain::image::StoredImage { consistency: None, ..stored() },
         file_size: size(7 << 20),

@@ -66,11 +66,11 @@ impl World {
         self.service.instance_mount_iso(&self.customer, self.instance, iso, true).await
     }
 
-    async fn attach(&self, bytes: u64) -> Result<InstanceTask, Error> {
+    pub(crate) async fn attach(&self, bytes: u64) -> Result<InstanceTask, Error> {
         self.service.instance_attach_disk(&self.customer, self.instance, size(bytes)).await
     }
 
-    async fn detach(&self, disk: DiskId) -> Result<InstanceTask, Error> {
+    pub(crate) async fn detach(&self, disk: DiskId) -> Result<InstanceTask, Error> {
         self.service.instance_detach_disk(&self.customer, self.instance, disk).await
     }
 

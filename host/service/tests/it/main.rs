@@ -4,6 +4,7 @@
 
 mod access;
 mod authorisation;
+mod billing;
 mod capture_rules;
 mod catalogue;
 mod chaos;
@@ -18,6 +19,7 @@ mod imports;
 mod isos;
 mod limits;
 mod metadata;
+mod metering;
 mod pages;
 mod queueing;
 mod reinstall;
@@ -83,6 +85,14 @@ scenarios! {
         a_reading_token_changes_nothing,
         stock_images_are_for_all_to_use_and_for_admins_to_change,
         every_change_has_its_audit_row,
+    }
+    billing {
+        hours_are_metered_once_however_often_the_job_is_killed,
+        two_control_planes_meter_the_same_hours,
+        a_deleted_image_stays_in_the_report_and_its_clock_stands,
+        a_rate_never_changes_what_was,
+        a_closed_month_changes_by_adjustments_only,
+        a_used_up_budget_refuses_new_images,
     }
     capture_rules {
         captures_that_keep_failing_say_whom_to_ask,
@@ -159,6 +169,14 @@ scenarios! {
         a_key_makes_one_image_however_often_it_is_sent,
         what_forbids_a_capture_says_so,
         deleting_frees_the_slot_and_leaves_instances_alone,
+    }
+    metering {
+        the_clock_of_an_image_follows_it,
+        what_failed_or_belongs_to_the_provider_costs_nothing,
+        a_repaired_size_splits_and_a_lost_file_costs_nothing,
+        an_import_costs_from_its_end_on,
+        the_clock_of_an_instance_follows_it,
+        nothing_changes_inside_of_a_sealed_hour,
     }
     metadata {
         metadata_goes_from_an_image_to_its_instances_and_their_images,

@@ -34,7 +34,7 @@ pub(crate) fn object(world: &World, key: &str, bytes: u64) -> ScannedObject {
     ScannedObject { key: key.to_owned(), size: bytes, modified_ms: Some(u64::try_from(old).unwrap()) }
 }
 
-async fn key(world: &World, id: ImageId) -> String {
+pub(crate) async fn key(world: &World, id: ImageId) -> String {
     world.service.image_show(&world.admin, id).await.unwrap().storage.unwrap().key
 }
 
@@ -82,12 +82,12 @@ pub(crate) async fn class(world: &World, key: &str) -> Option<ObjectClass> {
     objects(world).await.get(key).map(|object| object.class)
 }
 
-async fn reconcile(world: &World, changes: Vec<ObjectChange>, dry_run: bool) -> ReconcileReport {
+pub(crate) async fn reconcile(world: &World, changes: Vec<ObjectChange>, dry_run: bool) -> ReconcileReport {
     let request = ReconcileRequest { scan_id: last(world).await.id, changes, dry_run };
     world.service.storage_reconcile(&world.admin, world.images, request).await.unwrap()
 }
 
-fn one(action: ObjectAction, key: &str) -> Vec<ObjectChange> {
+pub(crate) fn one(action: ObjectAction, key: &str) -> Vec<ObjectChange> {
     vec![ObjectChange { action, objects: ObjectSelection::Keys(vec![key.to_owned()]) }]
 }
 

@@ -50,6 +50,7 @@ impl From<service::EventView> for event::Event {
                 event.export = Some(event::Subject::Present(Box::new((*export).into())));
             }
             Subject::ExportRemoved(id) => event.export = Some(event::Subject::gone(id)),
+            Subject::Billing => {}
             Subject::TaskRemoved(id) => event.task = Some(event::Subject::gone(id)),
         }
         event

@@ -1,0 +1,68 @@
+import { useQuery } from '@tanstack/react-query'
+import { Plus } from 'lucide-react'
+import { useState } from 'react'
+import type { Rate } from '@/api/billing-types'
+import { useAccounts } from '@/api/queries/accounts'
+import { ratesQuery } from '@/api/queries/billing'
+import { adminLocationsQuery } from '@/api/queries/locations'
+import { asProblem } from '@/lib/problem'
+import { formatInstant } from '@/lib/time'
+import { Button } from '@/ui/Button'
+import { ProblemNotice } from '@/ui/Notice'
+import { Card, Skeleton } from '@/ui/Page'
+import { type Column, Table } from '@/ui/Table'
+import { RateDialog } from './RateDialog'
+import { rateText, stateOf } from './rates'
+
+/** All versions of all rates. None is ever changed. */
+export function RateHistory({ period }: { period: string }) {
+  const rates = useQuery(ratesQuery)
+  const locations = useQuery(adminLocationsQuery)
+  const accounts = useAccounts()
+  const [isAdding, setAdding] = useState(false)
+  const nameOf = (list: readonly { id: string; name: string }[] | undefined, id: string) =>
+    list?.find((each) => each.id === id)?.name ?? id
+  const now = Date.now()
+  const columns: Column<Rate>[] = [
+    { id: 'location', name: 'Location', cell: ({ location_id }) => nameOf(locations.data, location_id) },
+    {
+      id: 'account',
+      name: 'Account',
+      cell: ({ account_id }) => (account_id === null ? 'All' : nameOf(accounts.data, account_id)),
+    },
+    {
+      id: 'kind',
+      name: 'For',
+      cell: ({ terms }) => (terms.kind === 'instance' ? 'Instances' : 'Images'),
+    },
+    { id: 'rate', name: 'Rate', cell: rateText },
+    {
+      id: 'from',
+      name: 'From',
+      nowrap: true,
+      cell: ({ effective_from }) => <time title={effective_from}>{formatInstant(effective_from)}</time>,
+    },
+    { id: 'state', name: 'State', nowrap: true, cell: (rate) => stateOf(rate, rates.data ?? [], now) },
+  ]
+  return (
+    <Card
+      title="Rates"
+      actions={
+        <Button variant="primary" icon={<Plus />} onPress={() => setAdding(true)}>
+          Add Version
+        </Button>
+      }
+    >
+      {rates.isPending && <Skeleton label="Loading the rates" />}
+      {rates.isError && (
+        <ProblemNotice
+          problem={asProblem(rates.error)}
+          actions={<Button onPress={() => void rates.refetch()}>Try again</Button>}
+        />
+      )}
+      {rates.data?.length === 0 && <p>There is no rate yet, so nothing is charged.</p>}
+      {rates.data && rates.data.length > 0 && <Table label="Rates" columns={columns} items={rates.data} />}
+      {isAdding && <RateDialog month={period} onClose={() => setAdding(false)} />}
+    </Card>
+  )
+}

@@ -1,0 +1,6 @@
+/** Lines of a report. */
+import type { UsageLine } from '@/api/billing-types'
+
+/** Returns what a line is called: an allowance has no name of its own. */
+export const lineName = ({ kind, name }: UsageLine): string =>
+  kind === 'allowance' ? 'Free allowance' : name
