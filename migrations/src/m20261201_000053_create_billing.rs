@@ -34,6 +34,8 @@ crate::dialect::migration!(
         // Of all accounts, in pages of accounts.
         "create index ix_usage_intervals_open on usage_intervals (account_id) where ended_at is null",
         "create index ix_usage_intervals_ended_at on usage_intervals (ended_at)",
+        // The first of all is where months start.
+        "create index ix_usage_intervals_started_at on usage_intervals (started_at)",
         "create table billing_rates (
             id {id} not null constraint pk_billing_rates primary key,
             location_id {id} not null,
@@ -41,6 +43,7 @@ crate::dialect::migration!(
             kind text not null,
             effective_from {time} not null,
             terms text not null,
+            ends boolean not null,
             created_at {time} not null,
             created_by {id}
         )",

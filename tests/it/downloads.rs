@@ -73,9 +73,8 @@ async fn an_object_is_downloaded_by_a_link_and_on_the_command_line() -> Result<(
     fs::write(server.dir.path().join("disk.raw.part"), &content[..1_234_567])?;
     fs::write(server.dir.path().join("disk.raw.part.etag"), &etag)?;
     let before = downloaded(&server).await?;
-    let mut command = Command::new(binary()?);
+    let mut command = server.command_line(&admin)?;
     command.args(["storage", "download", "images", key, "--to"]).arg(&file);
-    command.env("IMPRINT_SERVER", &server.url).env("IMPRINT_TOKEN", admin.token());
     let output = command.output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(fs::read(&file)? == content);
@@ -239,9 +238,8 @@ async fn a_bucket_that_clients_reach_sends_its_objects_itself() -> Result<()> {
 
     // A storage that is away: the command says which one, and not the address.
     drop(s3);
-    let mut command = Command::new(binary()?);
+    let mut command = server.command_line(&admin)?;
     command.args(["storage", "download", "bucket", &key, "--to"]).arg(server.dir.path().join("gone.raw"));
-    command.env("IMPRINT_SERVER", &server.url).env("IMPRINT_TOKEN", admin.token());
     let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success() && !said.contains("X-Amz"), "{said}");

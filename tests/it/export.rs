@@ -20,13 +20,6 @@ use imprint_tests::{
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-/// The client on the command line, as an account.
-fn client(server: &Server, account: &Client) -> Result<Command> {
-    let mut command = Command::new(binary()?);
-    command.env("IMPRINT_SERVER", &server.url).env("IMPRINT_TOKEN", account.token());
-    Ok(command)
-}
-
 #[track_caller]
 fn succeeds(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -94,7 +87,7 @@ async fn an_image_is_exported_to_every_format_and_is_the_same_disk() -> Result<(
         ("web.ova", "ova", &[]),
     ] {
         let file = server.dir.path().join(name);
-        let mut command = client(&server, &customer)?;
+        let mut command = server.command_line(&customer)?;
         command.args(["image", "export", "web 1"]).arg(&file).args(options);
         succeeds(&command.output()?);
         assert_eq!(logical_digest(&file)?, digest, "{name}");
@@ -114,7 +107,7 @@ async fn an_image_is_exported_to_every_format_and_is_the_same_disk() -> Result<(
     let location = format!("/admin/locations/{}", image["location_id"].as_str().context("a location")?);
     server.admin().await?.patch(&location, &json!({"import_profile": "strict_vhd"})).await?;
     let vhd = server.dir.path().join("web.vhd");
-    let mut command = client(&server, &customer)?;
+    let mut command = server.command_line(&customer)?;
     command.args(["image", "import", "again", "--wait", "-o", "json", "--file"]).arg(&vhd);
     succeeds(&command.output()?);
     let images = customer.get("/images?q=again").await?;
@@ -172,7 +165,7 @@ async fn an_export_is_downloaded_in_parts_continued_and_removed() -> Result<()> 
     let part = |end: &str| PathBuf::from(format!("{}{end}", file.display()));
     fs::write(part(".part"), &content[..content.len() / 2])?;
     fs::write(part(".part.etag"), &etag)?;
-    let mut command = client(&server, &customer)?;
+    let mut command = server.command_line(&customer)?;
     command.args(["image", "export", "web 1", "--keep"]).arg(&file);
     succeeds(&command.output()?);
     assert!(fs::read(&file)? == content);
@@ -217,7 +210,7 @@ async fn an_export_goes_to_a_bucket_and_a_container_of_the_owner() -> Result<()>
     let digest = image["logical_digest"].as_str().context("a digest")?;
     let files = server.stored_files()?;
 
-    let mut command = client(&server, &customer)?;
+    let mut command = server.command_line(&customer)?;
     let to = format!("s3://{}/backups/web.ova", S3Server::BUCKET);
     let endpoint = format!("endpoint={}", s3.url);
     command.args(["image", "export", "web 1", "--to", &to, "--set", &endpoint]);
@@ -232,7 +225,7 @@ async fn an_export_goes_to_a_bucket_and_a_container_of_the_owner() -> Result<()>
     assert_eq!(logical_digest(&file)?, digest);
     others_read(&file, "ova")?;
 
-    let mut command = client(&server, &customer)?;
+    let mut command = server.command_line(&customer)?;
     command.args(["image", "export", "web 1", "--to", &format!("swift://{CONTAINER}/web.vhdx")]);
     command.args(["--set", "sign-in=v1", "--set", "private-networks=true", "--set", "segment-size=1"]);
     command.env("OS_AUTH_URL", &swift.auth_url).env("OS_USERNAME", USER).env("OS_PASSWORD", KEY);
@@ -242,7 +235,7 @@ async fn an_export_goes_to_a_bucket_and_a_container_of_the_owner() -> Result<()>
     assert_eq!(logical_digest(&file)?, digest);
 
     // A wrong key: the task says so, and nothing is left.
-    let mut command = client(&server, &customer)?;
+    let mut command = server.command_line(&customer)?;
     command.args(["image", "export", "web 1", "--to", &to, "--format", "raw", "--set", &endpoint]);
     command.args(["--set", "private-networks=true"]);
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "another-key");

@@ -2,6 +2,7 @@
 
 mod archives;
 mod author;
+mod billing;
 mod browser;
 mod capture;
 mod capture_and_deploy;

@@ -45,14 +45,15 @@ async fn a_machine_moves_by_the_seven_steps() -> Result<()> {
     demo.admin.patch(&format!("/admin/locations/{}", demo.location), &strict).await?;
     let source = json!({"type": "storage_object", "kind": "s3", "settings": settings, "secrets": secrets,
         "key": "out/web.vhd"});
-    let request = json!({"name": "arrived", "location_id": demo.location, "source": source,});
+    let request = json!({"name": "arrived", "location_id": demo.location, "source": source});
     let made = customer.post("/images", &request).await?;
     customer.succeeded(&made["task"]).await?;
     let arrived = customer.get(&format!("/images/{}", id(&made["image"]))).await?;
     assert_eq!(arrived["logical_digest"], adapted["logical_digest"], "it is the same disk");
-    // What the system needs is said, and it starts with what it had.
-    let metadata = json!({"metadata": {"ssh_user": "root"}});
-    customer.patch(&format!("/images/{}", id(&arrived)), &metadata).await?;
+    // What the system needs is said (its own script reads the seed, which nothing in its disk
+    // shows), and it starts with what it had.
+    let said = json!({"metadata": {"ssh_user": "root"}, "cloud_init": true});
+    customer.patch(&format!("/images/{}", id(&arrived)), &said).await?;
     let more =
         json!({"user_data": "#!/bin/sh\ncat /etc/adapted >/dev/console; echo CHECKED >/dev/console\n"});
     let there = customer.deploy(id(&arrived), "there", more).await?;

@@ -1,10 +1,7 @@
 //! An image is shared with another account, from the command line and over HTTP (S68, S71, S72).
 
-use std::process::Command;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use imprint_tests::{
-    binary,
     client::{Client, id},
     eventually,
     ledger::last_sequence,
@@ -21,18 +18,6 @@ async fn account(server: &Server, admin: &Client, name: &str) -> Result<Client> 
     let body = json!({"name": name, "password": PASSWORD, "role": "customer"});
     admin.post("/admin/accounts", &body).await?;
     Client::sign_in(&server.url, name, PASSWORD).await
-}
-
-/// Runs a command as an account, and returns its answer.
-fn run(server: &Server, as_: &Client, args: &[&str]) -> Result<Value> {
-    let mut command = Command::new(binary()?);
-    command.args(args).args(["--output", "json"]);
-    command.env("IMPRINT_CREDENTIALS", server.dir.path().join("no-credentials"));
-    let output = command.env("IMPRINT_SERVER", &server.url).env("IMPRINT_TOKEN", as_.token()).output()?;
-    if !output.status.success() {
-        bail!("imprint {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 async fn is_not_found(client: &Client, image: &str) -> Result<()> {
@@ -59,16 +44,16 @@ async fn a_shared_image_boots_for_its_recipient_and_outlives_the_share() -> Resu
     let (image, _) = owner.capture(id(&first), "golden", json!({})).await?;
     let image = id(&image).to_owned();
 
-    let share = run(&server, &owner, &["image", "share", "offer", "golden", "friend", "--expires", "30d"])?;
+    let share = server.run(&owner, &["image", "share", "offer", "golden", "friend", "--expires", "30d"])?;
     assert_eq!((&share["state"], &share["recipient"]), (&json!("offered"), &json!("friend")), "{share}");
     is_not_found(&friend, &image).await?;
-    let offers = run(&server, &friend, &["image", "share", "list"])?;
+    let offers = server.run(&friend, &["image", "share", "list"])?;
     assert_eq!(offers["items"], json!([share]));
-    assert!(run(&server, &stranger, &["image", "share", "accept", id(&share)]).is_err());
-    run(&server, &friend, &["image", "share", "accept", id(&share)])?;
+    assert!(server.run(&stranger, &["image", "share", "accept", id(&share)]).is_err());
+    server.run(&friend, &["image", "share", "accept", id(&share)])?;
     is_not_found(&stranger, &image).await?;
 
-    let seen = run(&server, &friend, &["image", "show", "golden"])?;
+    let seen = server.run(&friend, &["image", "show", "golden"])?;
     assert_eq!(seen["shared"]["owner"], "demo", "{seen}");
     assert_eq!((&seen["source_instance"], &seen["task_id"]), (&Value::Null, &Value::Null), "{seen}");
     let copy = friend.deploy(&image, "copy", json!({})).await?;
@@ -76,9 +61,9 @@ async fn a_shared_image_boots_for_its_recipient_and_outlives_the_share() -> Resu
     let locations = friend.get("/locations").await?;
     assert_eq!(locations["items"][0]["images_used"], 0, "the owner pays: {locations}");
 
-    run(&server, &owner, &["image", "share", "revoke", id(&share), "--yes"])?;
+    server.run(&owner, &["image", "share", "revoke", id(&share), "--yes"])?;
     is_not_found(&friend, &image).await?;
-    let listed = run(&server, &owner, &["image", "share", "list", "golden"])?;
+    let listed = server.run(&owner, &["image", "share", "list", "golden"])?;
     assert_eq!(listed["items"][0]["state"], "revoked", "{listed}");
     let pid = server.instance_pid(id(&copy))?;
     let after = last_sequence(&server.console(id(&copy)));

@@ -5,7 +5,8 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{binary, client::Client, dist, eventually, process::Process};
@@ -149,6 +150,23 @@ impl Server {
     pub fn agent_dir(&self) -> PathBuf {
         let own = self.dir.path().join(AGENT).join("agent");
         if own.is_dir() { own } else { self.dir.path().join("data/agent") }
+    }
+
+    /// Returns the binary as a client of this server, with the token of an account.
+    pub fn command_line(&self, account: &Client) -> Result<Command> {
+        let mut command = Command::new(binary()?);
+        command.env("IMPRINT_CREDENTIALS", self.dir.path().join("no-credentials"));
+        command.env("IMPRINT_SERVER", &self.url).env("IMPRINT_TOKEN", account.token());
+        Ok(command)
+    }
+
+    /// Runs a command as an account, and returns its answer, which is JSON.
+    pub fn run(&self, account: &Client, args: &[&str]) -> Result<Value> {
+        let output = self.command_line(account)?.args(args).args(["--output", "json"]).output()?;
+        if !output.status.success() {
+            bail!("imprint {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Returns what an instance has printed on its console.

@@ -51,6 +51,9 @@ pub(crate) struct Options {
     /// Measures lists of 100,000 images instead, on SQLite and PostgreSQL
     #[arg(long)]
     lists: bool,
+    /// Measures metering of 100,000 images and a report of 10,000 instead, on SQLite and PostgreSQL
+    #[arg(long)]
+    billing: bool,
     /// Measures the processor time of an idle guest of the demo instead
     #[arg(long)]
     idle: bool,
@@ -96,7 +99,10 @@ struct Folder {
 /// Runs the measurements and prints a table; fails when a goal is missed.
 pub(crate) fn bench(options: &Options) -> Result<()> {
     if options.lists {
-        return lists();
+        return service("list-figures");
+    }
+    if options.billing {
+        return service("billing-figures");
     }
     setup::setup(setup::Purpose::Bench)?;
     let imprint = match &options.binary {
@@ -139,10 +145,10 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
 }
 
-/// Measures lists of images, which needs neither the binary nor a disk.
-fn lists() -> Result<()> {
+/// Measures use cases on both databases, which needs neither the binary nor a disk.
+fn service(example: &str) -> Result<()> {
     setup::setup(setup::Purpose::Tests)?;
-    let program = ["--package", "imprint-service", "--example", "list-figures"];
+    let program = ["--package", "imprint-service", "--example", example];
     sh::run(sh::cargo().args(["run", "--locked", "--release"]).args(program))
 }
 

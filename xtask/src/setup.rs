@@ -63,6 +63,8 @@ const TESTS: &[Need] = &[
     need("mount", "mount"),
     need("isoinfo", "genisoimage"),
     need("sqlite3", "sqlite3"),
+    // Shows a server another time than that of the machine.
+    need("faketime", "faketime"),
     need("vhdimount", "libvhdi-utils"),
     need("chromium-headless-shell", "chromium-headless-shell"),
     need("runuser", "util-linux"),

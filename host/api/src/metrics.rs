@@ -1,6 +1,8 @@
 //! Prometheus metrics: requests by route and status, their duration, open streams; and those of
-//! captures, exports and image storages, which are read from the database when they are asked for.
+//! captures, exports, image storages and metering, which are read from the database when they are
+//! asked for.
 
+pub(crate) mod billing_metrics;
 pub(crate) mod capture_metrics;
 pub(crate) mod export_metrics;
 pub(crate) mod storage_metrics;

@@ -147,8 +147,12 @@ fn operator() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(admin::accounts::admin_account_list, admin::accounts::admin_account_create))
         .routes(routes!(admin::accounts::admin_account_update))
-        .routes(routes!(admin::billing::admin_account_budget_update))
+        .routes(routes!(
+            admin::billing::admin_account_budget_show,
+            admin::billing::admin_account_budget_update
+        ))
         .routes(routes!(admin::billing::admin_billing_rate_list, admin::billing::admin_billing_rate_create))
+        .routes(routes!(admin::billing::admin_billing_rate_end))
         .routes(routes!(admin::billing::admin_billing_rate_preview))
         .routes(routes!(admin::billing::admin_billing_usage))
         .routes(routes!(admin::billing::admin_billing_month_list))

@@ -59,6 +59,8 @@ pub enum UnpackError {
     TooLarge {
         /// The most bytes that it may unpack to.
         limit: u64,
+        /// How many bytes it unpacks to, where it says so itself.
+        size: Option<u64>,
     },
     /// It is damaged, or cut off.
     #[error("it cannot be unpacked: {0}")]
@@ -168,7 +170,7 @@ fn copy(
         let piece = buffer.get(..count).unwrap_or_default();
         let end = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         if end > limit {
-            return Err(UnpackError::TooLarge { limit });
+            return Err(UnpackError::TooLarge { limit, size: None });
         }
         keep(sink, piece, at)?;
         at = end;

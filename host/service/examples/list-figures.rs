@@ -5,23 +5,22 @@
 #![expect(clippy::disallowed_methods, reason = "time is what is measured")]
 #![expect(clippy::print_stdout, reason = "the table is the answer")]
 
+#[path = "common/world.rs"]
+mod world;
+
 use std::{
     collections::BTreeMap,
     process::ExitCode,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::{TimeDelta, Utc};
 use imprint_domain::{
-    account::Role,
-    coalesce::CoalescePolicy,
-    id::{AccountId, ImageId, InstanceId, RequestId, TaskId},
+    id::{AccountId, ImageId, InstanceId, TaskId},
     image::{
         Image, ImageFormat, ImageKind, ImageSource, ImageStatus, NewImage, StoredImage,
         catalogue::{CatalogueEntry, GuestSystem},
     },
-    location::FreezeLimit,
     metadata::Metadata,
     name::Name,
     plugin_kind::StorageKind,
@@ -31,8 +30,7 @@ use imprint_domain::{
     tag::{Tag, Tags},
 };
 use imprint_service::{
-    AccountCreate, Database, ImageList, ImageScope, ImageSort, ImageSortField, LocationCreate, Op,
-    PageRequest, Service, Settings, SignIn, StorageCreate, SystemEnvironment,
+    ImageList, ImageScope, ImageSort, ImageSortField, Op, PageRequest, Service, StorageCreate,
 };
 use imprint_store::{
     Store, Target,
@@ -40,6 +38,8 @@ use imprint_store::{
     testing::{self, PostgresServer, SqliteFolder},
 };
 use uuid::Uuid;
+
+use crate::world::Opened;
 
 /// Images of the measured account, of another customer, and stock images.
 const IMAGES: u32 = 100_000;
@@ -55,8 +55,6 @@ const GOAL: Duration = Duration::from_millis(50);
 /// The number of pages before one in the middle of the list.
 const PAGES_BEFORE: u32 = 100;
 
-const PASSWORD: &str = "correct horse";
-
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
@@ -69,53 +67,13 @@ struct World {
     pattern: NewImage,
 }
 
-async fn sign_in(service: &Service, account: &str) -> Op {
-    let request_id = RequestId::new(Uuid::from_u128(1));
-    let request = SignIn { account: account.into(), password: PASSWORD.into(), request_id };
-    let signed_in = service.session_create(request).await.unwrap();
-    Op::new(service.session_authenticate(&signed_in.token).await.unwrap(), request_id)
-}
-
-async fn account(service: &Service, admin: &Op, text: &str) -> Op {
-    let request = AccountCreate {
-        name: name(text),
-        password: PASSWORD.into(),
-        role: Role::Customer,
-        image_limit: None,
-        image_bytes_limit: None,
-    };
-    service.account_create(admin, request).await.unwrap();
-    sign_in(service, text).await
-}
-
 async fn open(target: &Target) -> World {
-    let database = match target {
-        Target::SqliteFile(path) => Database::SqliteFile(path.clone()),
-        Target::SqliteMemory => Database::SqliteMemory,
-        Target::Postgres(url) => Database::Postgres(url.clone()),
-    };
-    let settings = Settings { password_memory_kib: 8, ..Settings::default() };
-    let service = Service::open(&database, settings, Arc::new(SystemEnvironment)).await.unwrap();
-    service.ensure_admin(Some(PASSWORD.into())).await.unwrap();
-    let admin = sign_in(&service, "admin").await;
-    let location = LocationCreate {
-        name: name("Here"),
-        images_enabled: true,
-        sharing_enabled: true,
-        iso_enabled: true,
-        import_enabled: true,
-        export_enabled: true,
-        default_image_limit: None,
-        default_image_bytes_limit: None,
-        coalesce: CoalescePolicy::default(),
-        freeze_limit: FreezeLimit::default(),
-    };
-    let location_id = service.location_create(&admin, location).await.unwrap().id;
+    let Opened { service, admin, location_id } = world::open(target).await;
     let folder = BTreeMap::from([("path".to_owned(), "/srv/images".to_owned())]);
     let storage = StorageCreate::new(name("images"), StorageRole::Customer, StorageKind::local(), folder);
     let storage_id = service.storage_create(&admin, storage).await.unwrap().id;
-    let customer = account(&service, &admin, "customer").await;
-    let other = account(&service, &admin, "other").await.account_id();
+    let customer = world::account(&service, &admin, "customer").await;
+    let other = world::account(&service, &admin, "other").await.account_id();
     let pattern = NewImage {
         id: ImageId::new(Uuid::nil()),
         account_id: customer.account_id(),

@@ -6,6 +6,7 @@ mod adjustments;
 pub(crate) mod budgets;
 mod feed;
 mod hours;
+mod metrics;
 mod months;
 mod overview;
 mod rates;
@@ -16,10 +17,12 @@ mod usage;
 pub use adjustments::AdjustmentCreate;
 pub use budgets::BudgetView;
 pub use feed::FeedView;
+pub use hours::Billed;
+pub use metrics::BillingMetrics;
 pub use months::MonthView;
 pub use overview::{
     AccountUsage, BillingUsage, LocationUsage, PreviewAccount, PreviewView, RatePreviewRequest,
 };
-pub use rates::{RateCreate, RateTermsRequest};
+pub use rates::{RateCreate, RateEnd, RateTermsRequest};
 pub use reconciliation::ReconciliationView;
 pub use usage::{UsageDaysView, UsageExplained, UsagePeriod, UsageReported, UsageRequest, UsageSectionKind};

@@ -48,9 +48,10 @@ pub use auth::account::{AccountCreate, AccountPatch, AccountView};
 pub use auth::session::{SignIn, SignedIn};
 pub use auth::token::{TokenCreate, TokenCreated, TokenView};
 pub use billing::{
-    AccountUsage, AdjustmentCreate, BillingUsage, BudgetView, FeedView, LocationUsage, MonthView,
-    PreviewAccount, PreviewView, RateCreate, RatePreviewRequest, RateTermsRequest, ReconciliationView,
-    UsageDaysView, UsageExplained, UsagePeriod, UsageReported, UsageRequest, UsageSectionKind,
+    AccountUsage, AdjustmentCreate, Billed, BillingMetrics, BillingUsage, BudgetView, FeedView,
+    LocationUsage, MonthView, PreviewAccount, PreviewView, RateCreate, RateEnd, RatePreviewRequest,
+    RateTermsRequest, ReconciliationView, UsageDaysView, UsageExplained, UsagePeriod, UsageReported,
+    UsageRequest, UsageSectionKind,
 };
 pub use bootstrap::{LocalRequest, LocalSetup};
 pub use catalogue::hypervisor::{AdminHypervisorView, HypervisorCreate, HypervisorPatch, HypervisorView};

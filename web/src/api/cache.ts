@@ -68,6 +68,11 @@ export function applyChange(cache: QueryClient, change: Change): void {
     void cache.invalidateQueries({ queryKey: keys.exports.all })
     return
   }
+  if (change.noun === 'billing') {
+    void cache.invalidateQueries({ queryKey: keys.billing.all })
+    void cache.invalidateQueries({ queryKey: keys.usage.all })
+    return
+  }
   const { lists, one } = nounKeys(change.noun)
   let deleted = cache.getQueryData<readonly string[]>(keys.deleted) ?? []
   // An image that is shared again comes back; no response of an action has one.

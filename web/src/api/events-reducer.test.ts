@@ -85,6 +85,11 @@ describe('events', () => {
     expect(parseEvent('image.deleted', data)?.change).toEqual({ noun: 'image', id: 'img_1', item: null })
   })
 
+  test('of billing are about no thing', () => {
+    const data = JSON.stringify({ sequence: 5, kind: 'billing.rate_changed' })
+    expect(parseEvent('billing.rate_changed', data)).toEqual({ sequence: 5, change: { noun: 'billing' } })
+  })
+
   test.each([
     ['usage.changed', '{"sequence":1,"usage":{"id":"x"}}'],
     ['task.changed', 'not json'],

@@ -56,7 +56,7 @@ export type Noun = (typeof NOUNS)[number]
 
 /**
  * A change of one thing; `item` is `null` when the thing was deleted. What shows media groups, shares, ISOs
- * or exports requests them again, so their state is not read.
+ * or exports requests them again, so their state is not read. Events of billing are about no thing.
  */
 export type Change =
   | { noun: 'task'; id: string; item: Task | null }
@@ -67,6 +67,7 @@ export type Change =
   | { noun: 'iso'; id: string; item: null }
   | { noun: 'export'; id: string; item: null }
   | { noun: 'storage'; id: string; item: ImageStorage | null }
+  | { noun: 'billing' }
 
 export interface ParsedEvent {
   sequence: number
@@ -74,12 +75,13 @@ export interface ParsedEvent {
 }
 
 /**
- * Reads the data of a `*.changed`, `*.deleted` or `*.alert` event; `null` for data that the panel does not
+ * Reads the data of a `*.changed`, `*.deleted`, `*.alert` or `billing.*` event; `null` for data that the panel does not
  * understand.
  */
 export function parseEvent(kind: string, data: string): ParsedEvent | null {
   const noun = NOUNS.find((name) => [`${name}.changed`, `${name}.deleted`, `${name}.alert`].includes(kind))
-  if (!noun) return null
+  const isBilling = kind.startsWith('billing.')
+  if (!noun && !isBilling) return null
   let body: Record<string, unknown>
   try {
     const parsed: unknown = JSON.parse(data)
@@ -88,8 +90,10 @@ export function parseEvent(kind: string, data: string): ParsedEvent | null {
   } catch {
     return null
   }
+  if (typeof body.sequence !== 'number') return null
+  if (!noun) return { sequence: body.sequence, change: { noun: 'billing' } }
   const item = body[noun]
-  if (typeof body.sequence !== 'number' || typeof item !== 'object' || item === null) return null
+  if (typeof item !== 'object' || item === null) return null
   const { id } = item as { id?: unknown }
   if (typeof id !== 'string') return null
   const isComplete = kind !== `${noun}.deleted` && 'created_at' in item

@@ -33,7 +33,8 @@ export const keys = {
   /** Billing of all accounts, for admins. */
   billing: {
     all: ['billing'] as const,
-    usage: (period: string) => ['billing', 'usage', period] as const,
+    usage: (period: string | undefined) => ['billing', 'usage', period ?? 'current'] as const,
+    budget: (account: string) => ['billing', 'budget', account] as const,
     rates: ['billing', 'rates'] as const,
     months: ['billing', 'months'] as const,
     adjustments: ['billing', 'adjustments'] as const,
@@ -74,6 +75,7 @@ export const keys = {
   sshKeys: ['ssh-keys'] as const,
   /** What the account used and what it costs. */
   usage: {
+    all: ['usage'] as const,
     report: (filter: object) => ['usage', 'report', filter] as const,
     days: (filter: object) => ['usage', 'days', filter] as const,
     explain: (line: string, period: string) => ['usage', 'explain', line, period] as const,
@@ -122,6 +124,8 @@ const LIVE: ReadonlySet<unknown> = new Set(
     keys.storages.all,
     keys.locations,
     keys.mediaGroups,
+    keys.billing.all,
+    keys.usage.all,
   ].map(([root]) => root),
 )
 

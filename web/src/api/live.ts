@@ -8,7 +8,8 @@ import type { QueryClient } from '@tanstack/react-query'
 import { applyChange, invalidateLive, readStream, useConnection, writeStream } from './cache'
 import { INITIAL, parseEvent, reduceStream, type StreamInput } from './events-reducer'
 
-const URL = '/api/v1/events?types=task.*,image.*,instance.*,media_group.*,share.*,storage.*,iso.*,export.*'
+const URL =
+  '/api/v1/events?types=task.*,image.*,instance.*,media_group.*,share.*,storage.*,iso.*,export.*,billing.*'
 const KINDS = [
   'task.changed',
   'task.alert',
@@ -26,6 +27,9 @@ const KINDS = [
   'iso.deleted',
   'export.changed',
   'export.deleted',
+  'billing.budget_reached',
+  'billing.month_closed',
+  'billing.rate_changed',
 ]
 
 /** How often pages poll while the stream is broken. */

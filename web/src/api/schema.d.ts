@@ -60,6 +60,203 @@ export interface paths {
         patch: operations["admin_account_update"];
         trace?: never;
     };
+    "/api/v1/admin/accounts/{id}/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the budget of an account */
+        get: operations["admin_account_budget_show"];
+        /**
+         * Set the amount at which new images of an account are refused
+         * @description Its images stay, and cost as before.
+         */
+        put: operations["admin_account_budget_update"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/adjustments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List adjustments */
+        get: operations["admin_billing_adjustment_list"];
+        put?: never;
+        /**
+         * Correct a closed month
+         * @description The amount is charged, or credited, in the current month.
+         */
+        post: operations["admin_billing_adjustment_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/feed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the hours that were metered
+         * @description For billing systems: every hour of every image and instance once, in a fixed order, as soon as
+         *     it does not change any more. Keep `next_cursor` with what was read, and continue there.
+         */
+        get: operations["admin_billing_feed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/months": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List months */
+        get: operations["admin_billing_month_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/months/{month}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close a month
+         * @description Its lines are frozen. Corrections are adjustments from then on. A month that is closed stays so.
+         */
+        post: operations["admin_billing_month_close"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/rates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List rates with their history */
+        get: operations["admin_billing_rate_list"];
+        put?: never;
+        /**
+         * Add a version of a rate
+         * @description It applies from a whole hour on that has not started, and never to what was before. A version
+         *     for the same hour is replaced.
+         */
+        post: operations["admin_billing_rate_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/rates/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a rate
+         * @description It applies until a whole hour that has not started. From then on an account pays the rate of its
+         *     location again, and a location charges nothing.
+         */
+        post: operations["admin_billing_rate_end"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/rates/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare a rate with what a month has cost
+         * @description Nothing is changed.
+         */
+        post: operations["admin_billing_rate_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/reconciliation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Recompute a month and list every difference */
+        get: operations["admin_billing_reconciliation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/billing/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sum up what all accounts used */
+        get: operations["admin_billing_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/hypervisors": {
         parameters: {
             query?: never;
@@ -1509,6 +1706,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report the usage of an account
+         * @description The Cloud Usage report: each image with its size over time, its rate and its cost, deleted ones
+         *     included; instances likewise. The sum of the lines is the total. As CSV with `format=csv` or
+         *     `Accept: text/csv`, with the columns of FOCUS by `format=focus`.
+         */
+        get: operations["usage_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the budget of the account */
+        get: operations["usage_budget_show"];
+        /**
+         * Set the amount at which the account is notified
+         * @description Once in a month, when its cost reaches the amount: by an event. Nothing stops.
+         */
+        put: operations["usage_budget_update"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/days": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Report the days of a period */
+        get: operations["usage_days"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain a line of a report
+         * @description Every interval, version of a rate and rounding that its amount came about by.
+         */
+        get: operations["usage_explain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/user-scripts": {
         parameters: {
             query?: never;
@@ -1704,6 +1981,61 @@ export interface components {
              */
             image_bytes_limit?: number | null;
         };
+        /** @description What an account used in a month. */
+        AccountUsage: {
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description Its name. */
+            name: string;
+            /** @description The size of its images over time in GiB-hours. */
+            gib_hours: string;
+            /** @description What it is charged, adjustments included, by currency. */
+            totals: components["schemas"]["Money"][];
+        };
+        /** @description An adjustment. */
+        Adjustment: {
+            /** @description The id of the adjustment. */
+            id: string;
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description The amount; negative for a credit. */
+            charge: components["schemas"]["Money"];
+            /** @description Why, for the customer to read. */
+            reason: string;
+            /** @description The month that it corrects, `YYYY-MM`. */
+            corrects: string;
+            /** @description The month in which it is charged, `YYYY-MM`. */
+            charged_in: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /** @description The admin that made it. */
+            created_by: components["schemas"]["AccountId"];
+        };
+        /** @description A correction of a closed month, which is charged or credited in the current one. */
+        AdjustmentCreate: {
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /**
+             * @description The closed month that it corrects, `YYYY-MM`.
+             * @example 2026-11
+             */
+            corrects: string;
+            /**
+             * @description The currency (ISO 4217).
+             * @example EUR
+             */
+            currency: string;
+            /**
+             * @description The amount as a decimal number; negative for a credit.
+             * @example -4.20
+             */
+            amount: string;
+            /** @description Why, for the customer to read; 1 to 512 characters. */
+            reason: string;
+        };
         /** @description A hypervisor, as administrators see it. */
         AdminHypervisor: {
             /** @description The id of the hypervisor. */
@@ -1890,6 +2222,52 @@ export interface components {
             /** @description The content of the file for `imprint agent --token-file`; keep it secret. */
             token: string;
         };
+        /** @description A month. */
+        BillingMonth: {
+            /** @description The month, `YYYY-MM`. */
+            month: string;
+            /** @description The time zone that it is a month of. */
+            time_zone: string;
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The end, which is not part of it.
+             */
+            to: string;
+            /**
+             * Format: date-time
+             * @description When it was closed; `null` while it is open.
+             */
+            closed_at: string | null;
+            closed_by: components["schemas"]["AccountId"] | null;
+        };
+        /** @description The months since the first usage. */
+        BillingMonths: {
+            /** @description The months, the latest first; at most 120. */
+            items: components["schemas"]["BillingMonth"][];
+        };
+        /** @description What all accounts used in a month. */
+        BillingUsage: {
+            /** @description The month, `YYYY-MM`. */
+            month: string;
+            /** @description The time zone that the month is of. */
+            time_zone: string;
+            /**
+             * Format: date-time
+             * @description When the figures were made.
+             */
+            generated_at: string;
+            /** @description What all accounts are charged, by currency. */
+            totals: components["schemas"]["Money"][];
+            /** @description The accounts, those that are charged most first; at most 1000. */
+            accounts: components["schemas"]["AccountUsage"][];
+            /** @description The locations. */
+            locations: components["schemas"]["LocationUsage"][];
+        };
         /**
          * @description A boot loader.
          * @enum {string}
@@ -1900,6 +2278,36 @@ export interface components {
          * @enum {string}
          */
         BootSource: "disk" | "volume";
+        /** @description The budget of an account. */
+        Budget: {
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description The currency of the amounts; `null` without a budget. */
+            currency: string | null;
+            /** @description The cost of a month at which the account is notified. */
+            notify_amount: string | null;
+            /** @description The cost of a month at which new images are refused. Admins set it. */
+            stop_amount: string | null;
+            /** @description The month that `spent` is about, `YYYY-MM`. */
+            month: string | null;
+            /** @description The cost of the month as the last hour saw it. */
+            spent: string | null;
+            /** @description Whether new images are refused at the moment. */
+            stopped: boolean;
+        };
+        /** @description A change of the amount at which the account is notified. */
+        BudgetUpdate: {
+            /**
+             * @description The currency of the amount (ISO 4217); that of the other amount, if there is one.
+             * @example EUR
+             */
+            currency: string;
+            /**
+             * @description The amount as a decimal number; without it, there is none.
+             * @example 50.00
+             */
+            amount?: string | null;
+        };
         /** @description Whether an image of an instance can be created now, and the reason if not. */
         CaptureAllowed: {
             /** @description Whether an image can be created. */
@@ -1982,6 +2390,22 @@ export interface components {
             /** @description The text of the notice, which customers read. */
             notice: string;
             replacement_id?: components["schemas"]["ImageId"] | null;
+        };
+        /** @description A difference between what is written and what should be. */
+        Difference: {
+            /**
+             * @description `hour_missing`, `hour_unexpected`, `hour_differs`, `line_missing`, `line_unexpected` or
+             *     `line_differs`.
+             */
+            kind: string;
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description What it is about: the subject and the hour, or the line. */
+            about: string;
+            /** @description What should be there. */
+            expected: string | null;
+            /** @description What is there. */
+            found: string | null;
         };
         /** @description A disk of an instance. */
         Disk: {
@@ -2100,7 +2524,7 @@ export interface components {
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "export.changed" | "export.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "task.changed" | "task.alert";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "export.changed" | "export.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "billing.budget_reached" | "billing.month_closed" | "billing.rate_changed" | "task.changed" | "task.alert";
         /** @description An export and the task that makes it. */
         ExportAndTask: {
             /** @description The export. */
@@ -2149,6 +2573,46 @@ export interface components {
          * @enum {string}
          */
         ExportStatus: "creating" | "available" | "error" | "deleting";
+        /** @description A part of the feed: hours that do not change any more, each once, in a fixed order. */
+        Feed: {
+            /** @description The hours. */
+            items: components["schemas"]["FeedHour"][];
+            /** @description Where the feed continues, now or when there are more hours: keep it with what was read. */
+            next_cursor: string | null;
+            /** @description Whether there are more hours now. */
+            more: boolean;
+            /**
+             * Format: date-time
+             * @description The hours before this one are complete; `null` before the first one.
+             */
+            metered_until: string | null;
+        };
+        /** @description An hour of an image, an instance or an allowance. */
+        FeedHour: {
+            /**
+             * Format: date-time
+             * @description The start of the hour.
+             */
+            hour: string;
+            /** @description `image`, `instance`, or `allowance`. */
+            kind: string;
+            /** @description The id of the image or the instance; that of the account for an allowance. */
+            subject_id: string;
+            /** @description The name that it had. */
+            name: string;
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description How much of what was used in the hour. */
+            quantity: string;
+            /** @description The version of the rate; `null` without one. */
+            rate_id: string | null;
+            /** @description The exact amount, before a line of a report is rounded. */
+            amount: string | null;
+            /** @description The currency. */
+            currency: string | null;
+        };
         /** @description A wrong member or parameter of a request. */
         FieldProblem: {
             /**
@@ -3224,6 +3688,17 @@ export interface components {
              */
             status_url?: string | null;
         };
+        /** @description What was used in a location in a month. */
+        LocationUsage: {
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description Its name; `null` once it is deleted. */
+            name: string | null;
+            /** @description The size of images over time in GiB-hours. */
+            gib_hours: string;
+            /** @description What is charged for it, by currency. */
+            totals: components["schemas"]["Money"][];
+        };
         /** @description A labelled set of stock images that are shown together. */
         MediaGroup: {
             /** @description The id of the media group. */
@@ -3303,6 +3778,19 @@ export interface components {
          * @enum {string}
          */
         Medium: "disk" | "optical" | "hybrid";
+        /** @description An amount of money. */
+        Money: {
+            /**
+             * @description The amount as a decimal number, with the digits of the currency's smallest unit.
+             * @example 12.34
+             */
+            amount: string;
+            /**
+             * @description The currency (ISO 4217).
+             * @example EUR
+             */
+            currency: string;
+        };
         /** @description The ISO in the drive of an instance. */
         MountedIso: {
             /** @description The id of the ISO. */
@@ -3349,11 +3837,18 @@ export interface components {
          * @description What a file was unpacked from.
          * @enum {string}
          */
-        Packing: "gzip" | "xz" | "zstd" | "bzip2";
+        Packing: "gzip" | "xz" | "zstd" | "bzip2" | "tar.gz";
         /** @description A page of a list. */
         Page_Account: {
             /** @description The items in the requested order. */
             items: components["schemas"]["Account"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Adjustment: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["Adjustment"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -3557,6 +4052,175 @@ export interface components {
             };
             /** @description The error of the agents' protocol, for agents only. */
             protocol_error?: Record<string, never> | null;
+        };
+        /** @description A version of a rate. It applies from its hour on until the next version does. */
+        Rate: {
+            /** @description The id of the version. */
+            id: string;
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            account_id: components["schemas"]["AccountId"] | null;
+            /**
+             * Format: date-time
+             * @description The hour from which it applies.
+             */
+            effective_from: string;
+            /** @description The prices and how they are counted; where the version ends a rate, those that end. */
+            terms: components["schemas"]["RateTerms"];
+            /**
+             * @description Whether it ends the rate: from its hour on, an account pays the rate of its location again,
+             *     and a location charges nothing.
+             */
+            ends: boolean;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+        };
+        /** @description A new version of a rate. */
+        RateCreate: {
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            account_id?: components["schemas"]["AccountId"] | null;
+            /**
+             * Format: date-time
+             * @description The hour from which it applies: a whole hour that has not started. Without it, the next one.
+             */
+            effective_from?: string | null;
+            /** @description The prices and how they are counted. */
+            terms: components["schemas"]["RateTerms"];
+        };
+        /** @description The end of a rate. */
+        RateEnd: {
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            account_id?: components["schemas"]["AccountId"] | null;
+            /**
+             * @description `image_storage` or `instance`.
+             * @example image_storage
+             */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description The hour from which it does not apply any more: a whole hour that has not started. Without
+             *     it, the next one.
+             */
+            effective_from?: string | null;
+        };
+        /** @description What a rate would have cost, beside what it did cost. */
+        RatePreview: {
+            /** @description The month, `YYYY-MM`. */
+            month: string;
+            /** @description The time zone that the month is of. */
+            time_zone: string;
+            /** @description What was charged in the location for what the rate is about, by currency. */
+            charged: components["schemas"]["Money"][];
+            /** @description What the rate would have charged. */
+            would_be: components["schemas"]["Money"][];
+            /** @description The accounts, in the order of their names; at most 1000. */
+            accounts: components["schemas"]["RatePreviewAccount"][];
+        };
+        /** @description The same, of one account. */
+        RatePreviewAccount: {
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description Its name. */
+            name: string;
+            /** @description What was charged. */
+            charged: components["schemas"]["Money"][];
+            /** @description What the rate would have charged. */
+            would_be: components["schemas"]["Money"][];
+        };
+        /** @description A rate to compare with what a month has cost. */
+        RatePreviewRequest: {
+            /**
+             * @description The month, `YYYY-MM`, that has started.
+             * @example 2026-11
+             */
+            month: string;
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            account_id?: components["schemas"]["AccountId"] | null;
+            /** @description The prices and how they are counted. */
+            terms: components["schemas"]["RateTerms"];
+        };
+        /** @description The prices of a rate and how they are counted. */
+        RateTerms: {
+            /**
+             * @description `image_storage` or `instance`.
+             * @example image_storage
+             */
+            kind: string;
+            /**
+             * @description The currency (ISO 4217).
+             * @example EUR
+             */
+            currency: string;
+            /**
+             * @description The price of a GB of images for a month; for `image_storage`. At most 9 decimal places.
+             * @example 0.05
+             */
+            gb_month?: string | null;
+            /** @description The price of a virtual processor for an hour; for `instance`. */
+            vcpu_hour?: string | null;
+            /** @description The price of a GB of memory for an hour; for `instance`. */
+            memory_gb_hour?: string | null;
+            /** @description The price of a GB of disks for an hour; for `instance`. */
+            disk_gb_hour?: string | null;
+            /**
+             * Format: int64
+             * @description The bytes of images that cost nothing; for `image_storage`.
+             */
+            free_bytes?: number;
+            /**
+             * @description The hours of a month: `730`, or `calendar` for those that the month has.
+             * @example 730
+             */
+            hours_per_month?: string;
+            /**
+             * @description The bytes of a GB: `gib` for 1073741824, `gb` for 1000000000.
+             * @example gib
+             */
+            gb?: string;
+            /**
+             * @description The hour in which something is deleted: `pro_rata` until the deletion, `round_up` as a
+             *     whole.
+             * @example pro_rata
+             */
+            partial_hour?: string;
+        };
+        /** @description The versions of all rates. */
+        Rates: {
+            /** @description The versions, the latest of each rate first. */
+            items: components["schemas"]["Rate"][];
+        };
+        /** @description What was recomputed from the intervals and the rates. */
+        Reconciliation: {
+            /** @description The month, `YYYY-MM`. */
+            month: string;
+            /**
+             * Format: date-time
+             * @description When it was done.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description The hours of the ledger that were compared.
+             */
+            hours: number;
+            /**
+             * Format: int64
+             * @description The frozen lines that were compared; 0 while the month is open.
+             */
+            lines: number;
+            /**
+             * Format: int64
+             * @description The number of differences.
+             */
+            differences: number;
+            /** @description The first differences; at most 100. */
+            items: components["schemas"]["Difference"][];
         };
         /**
          * @description What an account may do.
@@ -4586,6 +5250,193 @@ export interface components {
              */
             digest?: string | null;
         };
+        /** @description A correction of a closed month. */
+        UsageAdjustment: {
+            /** @description The id of the adjustment. */
+            id: string;
+            /** @description Why. */
+            reason: string;
+            /** @description The month that is corrected, `YYYY-MM`. */
+            corrects: string;
+            /** @description The month in which it is charged, `YYYY-MM`. */
+            charged_in: string;
+            /** @description The amount; negative for a credit. */
+            charge: components["schemas"]["Money"];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+        };
+        /** @description A day. Its amounts are not rounded: rounded is once, in a line of a report. */
+        UsageDay: {
+            /** @description The day, `YYYY-MM-DD`. */
+            date: string;
+            /** @description The GiB of images, as an average over the day. */
+            stored_gib: string;
+            /** @description The size of images over time in GiB-hours. */
+            gib_hours: string;
+            /** @description What the day costs, by currency. */
+            charges: components["schemas"]["Money"][];
+        };
+        /** @description The days of a period. */
+        UsageDays: {
+            /**
+             * Format: date-time
+             * @description The start of the period.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The end of the period, which is not part of it.
+             */
+            to: string;
+            /** @description The time zone that the days are of. */
+            time_zone: string;
+            /** @description The days, oldest first. */
+            items: components["schemas"]["UsageDay"][];
+        };
+        /** @description What the current month costs. */
+        UsageEstimate: {
+            /** @description Until now, by currency. */
+            so_far: components["schemas"]["Money"][];
+            /** @description Until the end of the month, if what is there stays as it is. */
+            forecast: components["schemas"]["Money"][];
+        };
+        /** @description How a line came about. */
+        UsageExplanation: {
+            /** @description The line. */
+            line: components["schemas"]["UsageLine"];
+            /** @description The parts of its quantity. */
+            terms: components["schemas"]["UsageTerm"][];
+            /** @description The hours that the month has by the rate. */
+            hours_per_month: string | null;
+            /** @description The formula with its numbers. */
+            formula: string | null;
+            /** @description The amount before it was rounded, as a fraction or a decimal number. */
+            exact: string | null;
+            /** @description How it was rounded. */
+            rounding: string;
+            /** @description The time zone that months are of. */
+            time_zone: string;
+        };
+        /**
+         * @description A line of a usage report: one image or instance, in one location, by one version of a rate, in
+         *     one month. Quantities are decimal numbers.
+         */
+        UsageLine: {
+            /** @description What the line is known by, to have it explained. */
+            id: string;
+            /** @description `image`, `instance`, or `allowance`: what is free, as a negative amount. */
+            kind: string;
+            /** @description The id of the image or the instance, which may be deleted; `null` for an allowance. */
+            subject_id: string | null;
+            /** @description The name that the image or the instance had last. */
+            name: string;
+            /** @description Whether it was deleted until the end of the period. */
+            deleted: boolean;
+            /** @description The location. */
+            location_id: components["schemas"]["LocationId"];
+            /** @description The name of the location; `null` once it is deleted. */
+            location_name: string | null;
+            /** @description The month, `YYYY-MM`. */
+            month: string;
+            /**
+             * Format: int64
+             * @description The size of the image in bytes, as it was last.
+             */
+            size_bytes: number | null;
+            /** @description The size over time in GB-hours, in the GB of the rate. */
+            gb_hours: string | null;
+            /** @description The same in GB-months: the GB-hours by the hours of the month. */
+            gb_months: string | null;
+            /** @description The hours for which an instance was there. */
+            hours: string | null;
+            /** @description The rate in words, with its GB and its hours of a month; `null` without a rate. */
+            rate: string | null;
+            /** @description The version of the rate; `null` without a rate: then nothing is charged. */
+            rate_id: string | null;
+            charge: components["schemas"]["Money"] | null;
+        };
+        /** @description The Cloud Usage report of an account. The sum of its lines is its total. */
+        UsageReport: {
+            /** @description The account. */
+            account_id: components["schemas"]["AccountId"];
+            /** @description The name of the account. */
+            account_name: string;
+            /** @description The month, `YYYY-MM`, if the period is one. */
+            month: string | null;
+            /**
+             * Format: date-time
+             * @description The start of the period.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The end of the period, which is not part of it.
+             */
+            to: string;
+            /**
+             * @description The time zone that months and days are of.
+             * @example Europe/Berlin
+             */
+            time_zone: string;
+            /**
+             * Format: date-time
+             * @description When the report was made; what still costs is counted until then.
+             */
+            generated_at: string;
+            /**
+             * Format: date-time
+             * @description When the month was closed: its lines do not change any more. `null` while it is open.
+             */
+            closed_at: string | null;
+            /** @description How amounts are rounded. */
+            rounding: string;
+            /** @description The Images section. */
+            images: components["schemas"]["UsageSection"];
+            /** @description The Instances section. */
+            instances: components["schemas"]["UsageSection"];
+            /** @description Corrections of earlier months that are charged in this one. */
+            adjustments: components["schemas"]["UsageAdjustment"][];
+            /** @description The sum of all lines and adjustments, by currency. */
+            totals: components["schemas"]["Money"][];
+            estimate: components["schemas"]["UsageEstimate"] | null;
+        };
+        /** @description A section of a usage report. */
+        UsageSection: {
+            /** @description The lines. */
+            lines: components["schemas"]["UsageLine"][];
+            /** @description Their sum, by currency. */
+            totals: components["schemas"]["Money"][];
+        };
+        /** @description A part of the quantity of a line: a time in which nothing changed. */
+        UsageTerm: {
+            /**
+             * Format: date-time
+             * @description The start.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The end, which is not part of it.
+             */
+            to: string;
+            /**
+             * Format: int64
+             * @description The milliseconds that count.
+             */
+            milliseconds: number;
+            /**
+             * Format: int64
+             * @description The bytes that were stored.
+             */
+            bytes: number | null;
+            /** @description The size over time in GB-hours. */
+            gb_hours: string | null;
+            /** @description What was calculated, with its numbers. */
+            formula: string;
+        };
         /** @description A user script that the account has saved for new instances, without its content. */
         UserScript: {
             /** @description The id of the script. */
@@ -4768,6 +5619,446 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_account_budget_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account */
+                id: components["schemas"]["AccountId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The budget */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_account_budget_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The account */
+                id: components["schemas"]["AccountId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BudgetUpdate"];
+            };
+        };
+        responses: {
+            /** @description The budget */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_adjustment_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of adjustments, the latest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Adjustment"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_adjustment_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AdjustmentCreate"];
+            };
+        };
+        responses: {
+            /** @description The adjustment */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Adjustment"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_feed: {
+        parameters: {
+            query?: {
+                /** @description The `next_cursor` of the answer before; without it, the feed begins at the first hour. */
+                cursor?: string;
+                /** @description The most hours to return, 1 to 500; 50 without it. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The next hours */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feed"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_month_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The months since the first usage */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingMonths"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_month_close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The month, `YYYY-MM`, that is over */
+                month: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The closed month */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingMonth"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_rate_list: {
+        parameters: {
+            query?: {
+                /** @description The location, if only its rates are listed. */
+                location_id?: components["schemas"]["LocationId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The versions of all rates */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rates"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_rate_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RateCreate"];
+            };
+        };
+        responses: {
+            /** @description The version */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_rate_end: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description For 24 hours, a request with the same key and body gets the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RateEnd"];
+            };
+        };
+        responses: {
+            /** @description The version that ends it */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rate"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_rate_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RatePreviewRequest"];
+            };
+        };
+        responses: {
+            /** @description What it would have cost */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RatePreview"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_reconciliation: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The month, `YYYY-MM`; without it, the current one.
+                 * @example 2026-11
+                 */
+                period?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The differences */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reconciliation"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    admin_billing_usage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The month, `YYYY-MM`; without it, the current one.
+                 * @example 2026-11
+                 */
+                period?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Totals of accounts and locations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BillingUsage"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */
@@ -8522,6 +9813,211 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    usage_show: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The month, `YYYY-MM`, in the time zone of billing; without it and without `from`, the
+                 *     current one.
+                 * @example 2026-11
+                 */
+                period?: string;
+                /** @description The start of the period, instead of a month; with `to`. */
+                from?: string;
+                /** @description The end of the period, which is not part of it; with `from`. */
+                to?: string;
+                /** @description The account; only admins may name one that is not theirs. */
+                account_id?: components["schemas"]["AccountId"];
+                /** @description The location, if only one is reported. */
+                location_id?: components["schemas"]["LocationId"];
+                /** @description `images` or `instances`, if only one section is reported. */
+                section?: string;
+                /**
+                 * @description `json` (the default), `csv`, or `focus`: CSV with the columns of the FinOps Open Cost and
+                 *     Usage Specification.
+                 */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                    "text/csv": string;
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_budget_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The budget */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_budget_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BudgetUpdate"];
+            };
+        };
+        responses: {
+            /** @description The budget */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_days: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The month, `YYYY-MM`, in the time zone of billing; without it and without `from`, the
+                 *     current one.
+                 * @example 2026-11
+                 */
+                period?: string;
+                /** @description The start of the period, instead of a month; with `to`. */
+                from?: string;
+                /** @description The end of the period, which is not part of it; with `from`. */
+                to?: string;
+                /** @description The account; only admins may name one that is not theirs. */
+                account_id?: components["schemas"]["AccountId"];
+                /** @description The location, if only one is reported. */
+                location_id?: components["schemas"]["LocationId"];
+                /** @description `images` or `instances`, if only one section is reported. */
+                section?: string;
+                /**
+                 * @description `json` (the default), `csv`, or `focus`: CSV with the columns of the FinOps Open Cost and
+                 *     Usage Specification.
+                 */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stored bytes and cost of each day */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageDays"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage_explain: {
+        parameters: {
+            query: {
+                /** @description The `id` of the line. */
+                line: string;
+                /** @description The month of the report, `YYYY-MM`; without it and without `from`, the current one. */
+                period?: string;
+                /** @description The start of the period, instead of a month; with `to`. */
+                from?: string;
+                /** @description The end of the period; with `from`. */
+                to?: string;
+                /** @description The account; only admins may name one that is not theirs. */
+                account_id?: components["schemas"]["AccountId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the line came about */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageExplanation"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
         };
     };

@@ -28,6 +28,9 @@ export function quantityText(value: string | null, places = 3): string {
   return kept === '' ? whole : `${whole}.${kept}`
 }
 
+/** The months that can be picked. */
+const PICKED_MONTHS = 24
+
 const MONTH = new Intl.DateTimeFormat('en', { month: 'long', year: 'numeric', timeZone: 'UTC' })
 
 /** Writes `2026-11` as `November 2026`. */
@@ -38,6 +41,15 @@ export function monthName(month: string): string {
 
 /** Returns the month of an instant, in universal time. */
 export const monthOf = (now: number): string => new Date(now).toISOString().slice(0, 7)
+
+/**
+ * Returns the months that can be picked, the latest first. Which month it is the server knows, in the
+ * time zone of billing; the browser's clock is only asked until it has answered.
+ */
+export const monthsToPick = (known: string | null | undefined, now: number): string[] => {
+  const here = monthOf(now)
+  return monthsUntil(known && known > here ? known : here, PICKED_MONTHS)
+}
 
 /** Returns a month and those before it, the latest first. */
 export function monthsUntil(month: string, count: number): string[] {

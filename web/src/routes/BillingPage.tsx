@@ -1,24 +1,24 @@
+import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
+import { billingUsageQuery } from '@/api/queries/billing'
 import { Adjustments } from '@/features/billing/Adjustments'
 import { BillingMonths } from '@/features/billing/BillingMonths'
 import { BillingTotals } from '@/features/billing/BillingTotals'
 import { RateHistory } from '@/features/billing/RateHistory'
-import { monthName, monthOf, monthsUntil } from '@/lib/figures'
+import { monthName, monthOf, monthsToPick } from '@/lib/figures'
 import { BILLING_TABS } from '@/lib/search'
 import { FilterBar, SelectBox } from '@/ui/Filter'
 import { PageHeader, Stack } from '@/ui/Page'
 import { Tabs } from '@/ui/Tabs'
 import { useTitle } from './use-title'
 
-/** The months that can be picked. */
-const MONTHS = 24
-
 export function BillingPage() {
   useTitle('Billing')
   const navigate = useNavigate()
   const search = useSearch({ from: '/shell/admin/billing' })
-  const current = monthOf(Date.now())
-  const period = search.period ?? current
+  const { period } = search
+  const usage = useQuery(billingUsageQuery(period))
+  const shown = period ?? usage.data?.month ?? monthOf(Date.now())
   return (
     <Stack>
       <PageHeader title="Billing">
@@ -27,8 +27,8 @@ export function BillingPage() {
       <FilterBar>
         <SelectBox
           label="Month"
-          choices={monthsUntil(current, MONTHS).map((id) => ({ id, label: monthName(id) }))}
-          value={period}
+          choices={monthsToPick(usage.data?.month, Date.now()).map((id) => ({ id, label: monthName(id) }))}
+          value={shown}
           onChange={(picked) =>
             void navigate({
               to: '/billing',

@@ -1,14 +1,14 @@
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useState } from 'react'
-import type { UsageLine, UsageReport } from '@/api/billing-types'
 import { budgetQuery, reportUrl, type UsageFilter, usageDaysQuery, usageQuery } from '@/api/queries/billing'
 import { locationsQuery } from '@/api/queries/catalogue'
+import type { UsageLine, UsageReport } from '@/api/types'
 import { BudgetDialog } from '@/features/usage/BudgetDialog'
 import { ExplainDialog } from '@/features/usage/ExplainDialog'
 import { UsageCharts } from '@/features/usage/UsageChart'
 import { UsageLines } from '@/features/usage/UsageLines'
-import { currenciesOf, moneyText, monthName, monthOf, monthsUntil, totalsText } from '@/lib/figures'
+import { currenciesOf, moneyText, monthName, monthOf, monthsToPick, totalsText } from '@/lib/figures'
 import { asProblem } from '@/lib/problem'
 import { formatInstant } from '@/lib/time'
 import { Button } from '@/ui/Button'
@@ -17,17 +17,16 @@ import { Notice, ProblemNotice } from '@/ui/Notice'
 import { Card, Facts, MutedText, PageHeader, Skeleton, Stack } from '@/ui/Page'
 import { useTitle } from './use-title'
 
-/** The months that can be picked. */
-const MONTHS = 24
-
 export function UsagePage() {
   useTitle('Cloud Usage')
   const navigate = useNavigate()
   const search = useSearch({ from: '/shell/usage' })
-  const current = monthOf(Date.now())
-  const period = search.period ?? current
-  const filter: UsageFilter = { period, ...(search.location ? { location_id: search.location } : {}) }
+  const filter: UsageFilter = {
+    ...(search.period ? { period: search.period } : {}),
+    ...(search.location ? { location_id: search.location } : {}),
+  }
   const report = useQuery(usageQuery(filter))
+  const shown = search.period ?? report.data?.month ?? monthOf(Date.now())
   const locations = useQuery(locationsQuery)
   const change = (patch: { period?: string | undefined; location?: string | undefined }) => {
     const next = Object.entries({ ...search, ...patch }).filter(([, value]) => value !== undefined)
@@ -41,8 +40,8 @@ export function UsagePage() {
       <FilterBar>
         <SelectBox
           label="Month"
-          choices={monthsUntil(current, MONTHS).map((id) => ({ id, label: monthName(id) }))}
-          value={period}
+          choices={monthsToPick(report.data?.month, Date.now()).map((id) => ({ id, label: monthName(id) }))}
+          value={shown}
           onChange={(picked) => change({ period: picked })}
         />
         <SelectBox
@@ -60,12 +59,12 @@ export function UsagePage() {
           actions={<Button onPress={() => void report.refetch()}>Try again</Button>}
         />
       )}
-      {report.data && <Report report={report.data} filter={filter} />}
+      {report.data && <Report report={report.data} filter={filter} month={shown} />}
     </Stack>
   )
 }
 
-function Report({ report, filter }: { report: UsageReport; filter: UsageFilter }) {
+function Report({ report, filter, month }: { report: UsageReport; filter: UsageFilter; month: string }) {
   const [explained, setExplained] = useState<UsageLine | null>(null)
   const days = useQuery(usageDaysQuery(filter))
   return (
@@ -88,13 +87,13 @@ function Report({ report, filter }: { report: UsageReport; filter: UsageFilter }
               name: 'Download',
               value: (
                 <>
-                  <a href={reportUrl(filter, 'csv')} download={`usage-${filter.period}.csv`}>
+                  <a href={reportUrl(filter, 'csv')} download={`usage-${month}.csv`}>
                     CSV
                   </a>{' '}
-                  <a href={reportUrl(filter, 'focus')} download={`usage-${filter.period}-focus.csv`}>
+                  <a href={reportUrl(filter, 'focus')} download={`usage-${month}-focus.csv`}>
                     FOCUS CSV
                   </a>{' '}
-                  <a href={reportUrl(filter, 'json')} download={`usage-${filter.period}.json`}>
+                  <a href={reportUrl(filter, 'json')} download={`usage-${month}.json`}>
                     JSON
                   </a>
                 </>
@@ -122,9 +121,7 @@ function Report({ report, filter }: { report: UsageReport; filter: UsageFilter }
           />
         </Card>
       )}
-      {explained && (
-        <ExplainDialog line={explained} period={filter.period} onClose={() => setExplained(null)} />
-      )}
+      {explained && <ExplainDialog line={explained} period={month} onClose={() => setExplained(null)} />}
     </>
   )
 }

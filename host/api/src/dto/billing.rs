@@ -19,8 +19,11 @@ pub struct Rate {
     pub account_id: Option<AccountId>,
     /// The hour from which it applies.
     pub effective_from: DateTime<Utc>,
-    /// The prices and how they are counted.
+    /// The prices and how they are counted; where the version ends a rate, those that end.
     pub terms: RateTerms,
+    /// Whether it ends the rate: from its hour on, an account pays the rate of its location again,
+    /// and a location charges nothing.
+    pub ends: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -91,18 +94,36 @@ pub struct RateCreate {
     /// The account, if it applies to one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
-    /// The hour from which it applies: a whole hour that has not begun. Without it, the next one.
+    /// The hour from which it applies: a whole hour that has not started. Without it, the next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_from: Option<DateTime<Utc>>,
     /// The prices and how they are counted.
     pub terms: RateTerms,
 }
 
+/// The end of a rate.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateEnd {
+    /// The location.
+    pub location_id: LocationId,
+    /// The account, if its own rate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
+    /// `image_storage` or `instance`.
+    #[schema(example = "image_storage")]
+    pub kind: String,
+    /// The hour from which it does not apply any more: a whole hour that has not started. Without
+    /// it, the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_from: Option<DateTime<Utc>>,
+}
+
 /// A rate to compare with what a month has cost.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RatePreviewRequest {
-    /// The month, `YYYY-MM`, that has begun.
+    /// The month, `YYYY-MM`, that has started.
     #[schema(example = "2026-11")]
     pub month: String,
     /// The location.

@@ -225,7 +225,8 @@ impl Patterns {
         for pattern in &patterns {
             if topic(pattern).is_none() {
                 return refuse(format!(
-                    "a type starts with `task.`, `image.`, `instance.` or `storage.`, not `{pattern}`"
+                    "a type starts with `task.`, `image.`, `instance.`, `media_group.`, `share.`, \
+                     `storage.`, `iso.`, `export.` or `billing.`, not `{pattern}`"
                 ));
             }
         }

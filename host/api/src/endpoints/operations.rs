@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    metrics::{METRICS_TEXT, capture_metrics, export_metrics, storage_metrics},
+    metrics::{METRICS_TEXT, billing_metrics, capture_metrics, export_metrics, storage_metrics},
     state::ApiState,
 };
 
@@ -61,6 +61,10 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> ([(HeaderName, &'s
     match state.service().export_metrics().await {
         Ok(exports) => export_metrics::append(&mut text, &exports),
         Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of exports"),
+    }
+    match state.service().billing_metrics().await {
+        Ok(billing) => billing_metrics::append(&mut text, billing),
+        Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of metering"),
     }
     ([(header::CONTENT_TYPE, METRICS_TEXT)], text)
 }

@@ -93,11 +93,6 @@ fn rows(world: &World) -> Vec<Row> {
         ("task_show", Owner, None),
         ("task_cancel", Owner, None),
         ("task_retry", Owner, None),
-        ("usage_show", Account, None),
-        ("usage_days", Account, None),
-        ("usage_explain", Account, None),
-        ("usage_budget_show", Account, None),
-        ("usage_budget_update", Account, Some(json!({"currency": "EUR"}))),
         ("event_stream", Account, None),
         ("task_event_stream", Owner, None),
     ];
@@ -195,12 +190,19 @@ fn admin_rows(world: &World) -> Vec<Row> {
 
 /// The rows of billing.
 fn billing_rows(world: &World) -> Vec<Row> {
-    use For::Admin;
+    use For::{Account, Admin};
     let terms = json!({"kind": "image_storage", "currency": "EUR", "gb_month": "0.05"});
     vec![
+        ("usage_show", Account, None),
+        ("usage_days", Account, None),
+        ("usage_explain", Account, None),
+        ("usage_budget_show", Account, None),
+        ("usage_budget_update", Account, Some(json!({"currency": "EUR"}))),
+        ("admin_account_budget_show", Admin, None),
         ("admin_account_budget_update", Admin, Some(json!({"currency": "EUR"}))),
         ("admin_billing_rate_list", Admin, None),
         ("admin_billing_rate_create", Admin, Some(json!({"location_id": world.location, "terms": terms}))),
+        ("admin_billing_rate_end", Admin, Some(json!({"location_id": world.location, "kind": "instance"}))),
         (
             "admin_billing_rate_preview",
             Admin,

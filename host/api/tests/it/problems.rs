@@ -60,6 +60,7 @@ async fn every_code_can_be_provoked() {
     devices(&world, &mut seen).await;
     exports(&world, &mut seen).await;
     storage(&world, &mut seen).await;
+    billing(&world, &mut seen).await;
     limits(&world, &mut seen).await;
     let anon = world.app.anon();
     let page = anon.send(anon.plain(Method::GET, "/docs/problems")).await.expect(StatusCode::OK);
@@ -286,6 +287,27 @@ async fn storage(world: &World, seen: &mut Seen) {
     agent.work(json!({"outcome": "deployed", "power": "running", "disk_allocated": 4096})).await;
     let capture = format!("/instances/{}/images", made.text("/instance/id"));
     seen.note(Code::NoImageStorageBound, customer.post(&capture, json!({"name": "x"})).await);
+}
+
+/// What rates and budgets do not allow.
+async fn billing(world: &World, seen: &mut Seen) {
+    let (customer, admin) = (&world.customer, &world.admin);
+    let terms = json!({"kind": "image_storage", "currency": "EUR", "gb_month": "0.05"});
+    let past =
+        json!({"location_id": world.location, "terms": terms, "effective_from": "2020-01-01T00:00:00Z"});
+    let refused = admin.post("/admin/billing/rates", past).await;
+    assert_eq!(refused.text("/errors/0/pointer"), "/effective_from");
+    seen.note(Code::RateInPast, refused);
+    let account = customer.get("/account").await;
+    let budget = format!("/admin/accounts/{}/budget", account.text("/id"));
+    let set = async |body| admin.send(admin.request(Method::PUT, &budget).json(&body)).await;
+    let nothing = set(json!({"currency": "EUR", "amount": "0.00"})).await.expect(StatusCode::OK);
+    assert_eq!(nothing.body["stopped"], true);
+    assert_eq!(admin.get(&budget).await.expect(StatusCode::OK).text("/stop_amount"), "0.00");
+    let refused = customer.post("/images", world.capture("x")).await;
+    assert_eq!(refused.body["context"]["limit"], "0.00", "{}", refused.body);
+    seen.note(Code::BudgetReached, refused);
+    set(json!({"currency": "EUR"})).await.expect(StatusCode::OK);
 }
 
 /// What the operator's settings do not allow.

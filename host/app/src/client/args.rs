@@ -18,8 +18,8 @@ pub(crate) use admin::{
     Limit, LocationCommand, LocationSetArgs, SecretsCommand,
 };
 pub(crate) use billing::{
-    BillingArgs, BillingCommand, MonthCommand, PeriodArgs, RateArgs, RateCommand, TableFormat, UsageArgs,
-    UsageCommand,
+    BillingArgs, BillingCommand, MonthCommand, PeriodArgs, RateArgs, RateCommand, RateKindArg, TableFormat,
+    UsageArgs, UsageCommand,
 };
 pub(crate) use catalogue::{
     MediaGroupArgs, MediaGroupCommand, MediaGroupUpdateArgs, StockImageAddArgs, StockImageArgs,

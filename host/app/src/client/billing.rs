@@ -4,18 +4,19 @@ use std::fs;
 
 use imprint_api::dto::{
     billing::{
-        Adjustment, AdjustmentCreate, BillingMonth, BillingMonths, Feed, Rate, RateCreate, RatePreview,
-        RatePreviewRequest, RateTerms, Rates, Reconciliation,
+        Adjustment, AdjustmentCreate, BillingMonth, BillingMonths, Feed, Rate, RateCreate, RateEnd,
+        RatePreview, RatePreviewRequest, RateTerms, Rates, Reconciliation,
     },
     usage::{Budget, BudgetUpdate, Money, UsageDays, UsageExplanation, UsageReport},
 };
+use imprint_domain::id::{AccountId, LocationId};
 use reqwest::Method;
 
 use super::{
     api::Api,
     args::{
-        BillingArgs, BillingCommand, MonthCommand, PeriodArgs, RateArgs, RateCommand, TableFormat, UsageArgs,
-        UsageCommand,
+        BillingArgs, BillingCommand, MonthCommand, PeriodArgs, RateArgs, RateCommand, RateKindArg,
+        TableFormat, UsageArgs, UsageCommand,
     },
     failure::Failure,
     find,
@@ -212,6 +213,20 @@ fn terms(args: &RateArgs) -> RateTerms {
     }
 }
 
+/// Finds the location of a rate, and its account.
+async fn subject(
+    api: &Api,
+    location: &str,
+    account: Option<&str>,
+) -> Result<(LocationId, Option<AccountId>), Failure> {
+    let location_id = find::location(api, location).await?;
+    let account_id = match account {
+        Some(account) => Some(find::account(api, account).await?),
+        None => None,
+    };
+    Ok((location_id, account_id))
+}
+
 async fn rate(api: &Api, output: Output, command: RateCommand) -> Result<(), Failure> {
     match command {
         RateCommand::List => {
@@ -219,21 +234,23 @@ async fn rate(api: &Api, output: Output, command: RateCommand) -> Result<(), Fai
             output.print(&rates, || Table::list(RATE_HEADINGS, rates.items.iter().map(rate_row), "no rates"))
         }
         RateCommand::Set { terms: args, from } => {
-            let location_id = find::location(api, &args.location).await?;
-            let account_id = match &args.account {
-                Some(account) => Some(find::account(api, account).await?),
-                None => None,
-            };
+            let (location_id, account_id) = subject(api, &args.location, args.account.as_deref()).await?;
             let request = RateCreate { location_id, account_id, effective_from: from, terms: terms(&args) };
             let made: Rate = api.create("/admin/billing/rates", &request).await?;
             output.print(&made, || Table::list(RATE_HEADINGS, [rate_row(&made)], ""))
         }
-        RateCommand::Preview { terms: args, month } => {
-            let location_id = find::location(api, &args.location).await?;
-            let account_id = match &args.account {
-                Some(account) => Some(find::account(api, account).await?),
-                None => None,
+        RateCommand::End { location, account, kind, from } => {
+            let (location_id, account_id) = subject(api, &location, account.as_deref()).await?;
+            let kind = match kind {
+                RateKindArg::Images => "image_storage",
+                RateKindArg::Instances => "instance",
             };
+            let request = RateEnd { location_id, account_id, kind: kind.to_owned(), effective_from: from };
+            let made: Rate = api.create("/admin/billing/rates/end", &request).await?;
+            output.print(&made, || Table::list(RATE_HEADINGS, [rate_row(&made)], ""))
+        }
+        RateCommand::Preview { terms: args, month } => {
+            let (location_id, account_id) = subject(api, &args.location, args.account.as_deref()).await?;
             let request = RatePreviewRequest { month, location_id, account_id, terms: terms(&args) };
             let request = api.request(Method::POST, "/admin/billing/rates/preview").json(&request);
             let found: RatePreview = api.once(request).await?;
@@ -249,14 +266,25 @@ async fn rate(api: &Api, output: Output, command: RateCommand) -> Result<(), Fai
     }
 }
 
-const RATE_HEADINGS: [&str; 6] = ["FROM", "KIND", "CURRENCY", "GB-MONTH", "LOCATION", "ID"];
+const RATE_HEADINGS: [&str; 6] = ["FROM", "FOR", "RATE", "ACCOUNT", "LOCATION", "ID"];
 
 fn rate_row(rate: &Rate) -> [String; 6] {
+    let RateTerms { currency, gb_month, vcpu_hour, memory_gb_hour, disk_gb_hour, .. } = &rate.terms;
+    let (for_what, prices) = match gb_month {
+        Some(price) => ("images", format!("{price} {currency} a GB-month")),
+        None => {
+            let [vcpu, memory, disk] =
+                [vcpu_hour, memory_gb_hour, disk_gb_hour].map(|price| text(price.as_ref()));
+            let prices =
+                format!("{vcpu} a vCPU, {memory} a GB of memory, {disk} a GB of disk, {currency} an hour");
+            ("instances", prices)
+        }
+    };
     [
         time(Some(rate.effective_from)),
-        rate.terms.kind.clone(),
-        rate.terms.currency.clone(),
-        text(rate.terms.gb_month.as_ref()),
+        for_what.to_owned(),
+        if rate.ends { "ends".to_owned() } else { prices },
+        rate.account_id.map_or_else(|| "all".to_owned(), |id| id.to_string()),
         rate.location_id.to_string(),
         rate.id.clone(),
     ]

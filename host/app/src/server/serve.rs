@@ -1,7 +1,7 @@
 //! `imprint serve`: the control plane, with an agent in the same process unless `--no-agent` is
 //! given.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt::Debug, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,8 +21,8 @@ use crate::{errors, mover, plugin_ports::PluginPorts};
 /// The address to listen on when none is configured.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
-/// How often the reconcilers run.
-const RECONCILE_EVERY: Duration = Duration::from_secs(5);
+/// How often the reconcilers and the jobs of billing run.
+const REPEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// Arguments of `imprint serve`.
 #[derive(Args)]
@@ -93,7 +93,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
             Some(tokio::spawn(agent::run(agent, plugins, stop.clone())))
         }
     };
-    tasks.spawn(reconcile(service.clone(), stop.clone()));
+    spawn_jobs(&tasks, &service, &stop);
     // Not among the tasks that are waited for: the second signal counts until the very end.
     let signals = tokio::spawn(signals::stop_on_signal(stop.clone()));
     tasks.close();
@@ -140,21 +140,47 @@ async fn bind(listen: Option<SocketAddr>) -> Result<(TcpListener, String)> {
     Ok((listener, url))
 }
 
-/// Runs the reconcilers until `stop` is cancelled. A failed run is logged; the next one finds the
-/// same state and retries.
-async fn reconcile(service: Service, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(RECONCILE_EVERY);
+/// Starts what the control plane does by itself. Metering many hours does not hold up the
+/// reconcilers, and the other way round.
+fn spawn_jobs(tasks: &TaskTracker, service: &Service, stop: &CancellationToken) {
+    let reconciling = service.clone();
+    let reconcile = move || {
+        let service = reconciling.clone();
+        async move { service.reconcile_once().await }
+    };
+    tasks.spawn(repeat("reconciling", reconcile, stop.clone()));
+    let billing = service.clone();
+    let bill = move || {
+        let service = billing.clone();
+        async move { service.bill_once().await }
+    };
+    tasks.spawn(repeat("billing", bill, stop.clone()));
+}
+
+/// Repeats a job until `stop` is cancelled. A failed run is logged; the next one finds the same
+/// state and retries.
+async fn repeat<T, Run>(job: &'static str, run: impl Fn() -> Run, stop: CancellationToken)
+where
+    T: Debug + Default + PartialEq,
+    Run: Future<Output = Result<T, imprint_domain::Error>>,
+{
+    let mut ticks = tokio::time::interval(REPEAT_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match service.reconcile_once().await {
-            Ok(done) if done == imprint_service::Reconciled::default() => {}
-            Ok(done) => tracing::info!(?done, "reconciled"),
+        // A run that is dropped in its middle is repeated after the next start.
+        let done = tokio::select! {
+            () = stop.cancelled() => return,
+            done = run() => done,
+        };
+        match done {
+            Ok(done) if done == T::default() => {}
+            Ok(done) => tracing::info!(job, ?done, "done"),
             Err(error) => {
-                tracing::warn!(error = %errors::with_cause(&error), "reconciling failed and will be retried")
+                tracing::warn!(job, error = %errors::with_cause(&error), "failed, and will be retried");
             }
         }
     }

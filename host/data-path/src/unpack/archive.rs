@@ -123,7 +123,7 @@ fn member(input: &mut impl Read, limit: u64) -> Result<(u64, Vec<(u64, u64)>), U
 }
 
 fn within(size: u64, limit: u64) -> Result<u64, UnpackError> {
-    if size > limit { Err(UnpackError::TooLarge { limit }) } else { Ok(size) }
+    if size > limit { Err(UnpackError::TooLarge { limit, size: Some(size) }) } else { Ok(size) }
 }
 
 /// Reads what describes the next member.

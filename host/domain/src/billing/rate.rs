@@ -232,6 +232,9 @@ impl fmt::Display for RateTerms {
 }
 
 /// A version of a rate. It applies from its hour on until the next version does.
+///
+/// One that ends a rate applies to nothing: from its hour on, an account pays the rate of its
+/// location again, and a location charges nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateVersion {
     /// The version's id.
@@ -242,8 +245,10 @@ pub struct RateVersion {
     pub account_id: Option<AccountId>,
     /// The start of the hour from which it applies.
     pub effective_from: Timestamp,
-    /// The prices and how they are counted.
+    /// The prices and how they are counted; of one that ends a rate, those that end.
     pub terms: RateTerms,
+    /// Whether it ends the rate.
+    pub ends: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// The admin that made it; `None` where no account did.
@@ -320,7 +325,7 @@ impl<'a> RateBook<'a> {
         [Some(account), None].into_iter().find_map(|owner| {
             let versions = self.0.get(&(location, kind, owner))?;
             let after = versions.partition_point(|(from, _)| *from <= at);
-            versions.get(after.checked_sub(1)?).map(|(_, version)| *version)
+            versions.get(after.checked_sub(1)?).map(|(_, version)| *version).filter(|version| !version.ends)
         })
     }
 

@@ -71,6 +71,7 @@ fn rate(number: u128, from: Timestamp, terms: RateTerms) -> RateVersion {
         account_id: None,
         effective_from: from,
         terms,
+        ends: false,
         created_at: instant(0),
         created_by: None,
     }

@@ -281,7 +281,8 @@ impl Image {
         }
         Err(Error::new(
             Code::CloudInitNotSupported,
-            "its system takes neither SSH keys nor a user script at its first boot; leave them out",
+            "its system takes neither SSH keys nor a user script at its first boot; leave them out, or change \
+             the image if it does take them",
         ))
     }
 }

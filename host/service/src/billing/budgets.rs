@@ -83,6 +83,7 @@ impl Service {
         if !op.sees(account) {
             return Err(Error::not_found("account"));
         }
+        account::get(&self.read(), account).await?;
         let found = budget::get(&self.read(), account).await.db()?;
         Ok(self.budget_view(account, found))
     }

@@ -29,8 +29,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin; [`imprint_domain::Code::PageTokenInvalid`]; an error of
-    /// the database.
+    /// [`imprint_domain::Code::Forbidden`] unless the actor is an admin;
+    /// [`imprint_domain::Code::PageTokenInvalid`]; an error of the database.
     pub async fn billing_feed(&self, op: &Op, page: &PageRequest) -> Result<FeedView, Error> {
         op.require_admin()?;
         let listing = Listing::new(page, "billing feed")?;

@@ -24,17 +24,35 @@ use imprint_store::{
 use super::read;
 use crate::{Service, change::Change, db_result::DbResult};
 
-/// The most hours of one run; the next one continues.
-const HOURS_AT_ONCE: u32 = 24;
 /// The accounts that are read at once.
 const ACCOUNTS_AT_ONCE: u32 = 500;
 
+/// What one run of the jobs of billing has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Billed {
+    /// Hours that were metered.
+    pub hours: u32,
+    /// Months that were closed.
+    pub months: u32,
+}
+
 impl Service {
+    /// One run of the jobs of billing: meters the hours that are over, and closes the oldest month
+    /// that is due. Idempotent; the program calls it every few seconds, beside the reconcilers, so
+    /// that many hours at once do not hold up those.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
+    pub async fn bill_once(&self) -> Result<Billed, Error> {
+        Ok(Billed { hours: self.meter_hours().await?, months: self.close_months().await? })
+    }
+
     /// Meters the hours that are over. Returns how many.
-    pub(crate) async fn meter_hours(&self) -> Result<u32, Error> {
+    async fn meter_hours(&self) -> Result<u32, Error> {
         let mut done = 0;
-        while done < HOURS_AT_ONCE {
-            let Some(found) = self.billing_state().await? else { return Ok(done) };
+        loop {
+            let Some(found) = self.billing_state().await? else { break };
             let hour = found.metered_until;
             if self.now() < start_of_hour(hour + 1) {
                 break;

@@ -105,7 +105,7 @@ impl Service {
     }
 
     /// Closes the oldest month whose time to be corrected is over. Returns how many were closed.
-    pub(crate) async fn close_months(&self) -> Result<u32, Error> {
+    pub(super) async fn close_months(&self) -> Result<u32, Error> {
         let days = self.settings().billing_close_after_d;
         if days == 0 {
             return Ok(0);

@@ -210,6 +210,7 @@ impl Service {
             account_id: None,
             effective_from: start_of_hour(hour_of(period.from)),
             terms,
+            ends: false,
             created_at: now,
             created_by: None,
         };

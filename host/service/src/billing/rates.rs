@@ -3,7 +3,7 @@
 use imprint_domain::{
     Code, Error,
     billing::{
-        InstancePrices, Price, Prices, RateTerms, RateVersion, calendar::start_of_hour,
+        InstancePrices, Price, Prices, RateKind, RateTerms, RateVersion, calendar::start_of_hour,
         rate::check_effective_from,
     },
     event::EventKind,
@@ -56,6 +56,19 @@ pub struct RateCreate {
     pub effective_from: Option<Timestamp>,
     /// The terms.
     pub terms: RateTermsRequest,
+}
+
+/// The end of a rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateEnd {
+    /// The location.
+    pub location_id: LocationId,
+    /// The account, if its own rate ends.
+    pub account_id: Option<AccountId>,
+    /// `image_storage` or `instance`.
+    pub kind: String,
+    /// The hour from which it does not apply any more; `None` for the next one.
+    pub effective_from: Option<Timestamp>,
 }
 
 /// An answer that is stored for an idempotency key.
@@ -142,7 +155,7 @@ impl Service {
         rate::list(&self.read(), location).await.db()
     }
 
-    /// Adds a version of a rate, from a whole hour on that has not begun. Admins only.
+    /// Adds a version of a rate, from a whole hour on that has not started. Admins only.
     ///
     /// # Errors
     ///
@@ -152,24 +165,69 @@ impl Service {
     pub async fn rate_create(&self, op: &Op, request: RateCreate) -> Result<RateVersion, Error> {
         op.require_admin()?;
         let terms = request.terms.parse()?;
+        let RateCreate { location_id, account_id, effective_from, .. } = request;
+        self.rate_put(op, (location_id, account_id), effective_from, |_, _| Ok((terms, false))).await
+    }
+
+    /// Ends a rate from a whole hour on that has not started: an account pays the rate of its
+    /// location again, and a location charges nothing. Admins only.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] unless the actor is an admin; [`Code::NotFound`] for a location or an
+    /// account that does not exist, or where no such rate applies at that hour;
+    /// [`Code::InvalidRequest`]; [`Code::RateInPast`]; an error of the database.
+    pub async fn rate_end(&self, op: &Op, request: RateEnd) -> Result<RateVersion, Error> {
+        op.require_admin()?;
+        let RateEnd { location_id, account_id, kind, effective_from } = request;
+        let kind: RateKind =
+            kind.parse().map_err(|error| Error::new(Code::InvalidRequest, error).at("/kind"))?;
+        self.rate_put(op, (location_id, account_id), effective_from, |known, from| {
+            let before = known.iter().filter(|version| {
+                version.account_id == account_id
+                    && version.terms.kind() == kind
+                    && version.effective_from <= from
+            });
+            let latest = before.max_by_key(|version| version.effective_from);
+            match latest.filter(|version| !version.ends) {
+                Some(version) => Ok((version.terms, true)),
+                None => Err(Error::not_found("rate")),
+            }
+        })
+        .await
+    }
+
+    /// Writes a version; `terms` makes its terms of the versions of the location and its hour, and
+    /// says whether it ends the rate.
+    async fn rate_put(
+        &self,
+        op: &Op,
+        (location_id, account_id): (LocationId, Option<AccountId>),
+        wanted: Option<Timestamp>,
+        terms: impl FnOnce(&[RateVersion], Timestamp) -> Result<(RateTerms, bool), Error>,
+    ) -> Result<RateVersion, Error> {
         let mut change = Change::begin(self).await?;
         if let Some(Stored { id }) = idempotency::replay(&change, op).await? {
             return get(&change.conn(), id).await;
         }
         let conn = change.conn();
-        location::get(&conn, request.location_id).await.map_err(|error| error.at("/location_id"))?;
-        if let Some(id) = request.account_id {
+        location::get(&conn, location_id).await.map_err(|error| error.at("/location_id"))?;
+        if let Some(id) = account_id {
             account::get(&conn, id).await.map_err(|error| error.at("/account_id"))?;
         }
         // What is sealed keeps its rate, also when the clock was set back.
         let sealed = state::get(&conn).await.db()?.map(|state| start_of_hour(state.sealed_until));
         let now = sealed.map_or(change.now, |sealed| sealed.max(change.now));
+        let effective_from = check_effective_from(wanted, now)?;
+        let known = rate::list(&conn, Some(location_id)).await.db()?;
+        let (terms, ends) = terms(&known, effective_from)?;
         let version = RateVersion {
             id: RateId::new(self.new_uuid()),
-            location_id: request.location_id,
-            account_id: request.account_id,
-            effective_from: check_effective_from(request.effective_from, now)?,
+            location_id,
+            account_id,
+            effective_from,
             terms,
+            ends,
             created_at: change.now,
             created_by: Some(op.account_id()),
         };

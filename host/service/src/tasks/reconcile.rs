@@ -45,10 +45,6 @@ pub struct Reconciled {
     pub exports: u32,
     /// Scans of image storages that were due, and removals of objects whose quarantine has ended.
     pub scans: u32,
-    /// Hours of usage that were metered.
-    pub hours: u32,
-    /// Months that were closed.
-    pub months: u32,
     /// Shares of images that had expired.
     pub shares: u32,
     /// Rows that had expired: sessions, idempotency keys, events, reservations, shares.
@@ -70,8 +66,6 @@ impl Service {
             moves: self.drain_storages().await?,
             exports: self.remove_exports().await?,
             scans: self.scan_storages().await?,
-            hours: self.meter_hours().await?,
-            months: self.close_months().await?,
             shares: self.expire_shares().await?,
             rows: self.remove_old_rows().await?,
         })

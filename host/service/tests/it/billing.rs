@@ -7,8 +7,8 @@ use std::{
 
 use imprint_domain::{Code, Error, time::Environment as _};
 use imprint_service::{
-    AdjustmentCreate, PageRequest, RateCreate, RateTermsRequest, Service, UsagePeriod, UsageReported,
-    UsageRequest,
+    AdjustmentCreate, PageRequest, RateCreate, RateEnd, RateTermsRequest, Service, UsagePeriod,
+    UsageReported, UsageRequest,
 };
 use imprint_store::{
     Store,
@@ -97,7 +97,7 @@ pub(crate) async fn hours_are_metered_once_however_often_the_job_is_killed(world
     world.service.image_delete(&world.customer, gone, None).await.unwrap();
     world.later(3 * HOUR).await;
     let mut kills = 0;
-    while !killed_after(world.service.reconcile_once(), kills).await {
+    while !killed_after(world.service.bill_once(), kills).await {
         kills += 1;
         assert!(kills < 10_000, "it ends");
     }
@@ -107,7 +107,7 @@ pub(crate) async fn hours_are_metered_once_however_often_the_job_is_killed(world
     let subjects = fed.len();
     assert_eq!(subjects, 3 + 2 + 2, "{fed:#?}");
     assert_eq!(world.differences().await, 0);
-    world.service.reconcile_once().await.unwrap();
+    world.service.bill_once().await.unwrap();
     assert_eq!(world.fed().await, fed, "nothing twice");
     assert!(fed.iter().any(|row| row.contains(&kept.to_string())));
 }
@@ -118,12 +118,12 @@ pub(crate) async fn two_control_planes_meter_the_same_hours(world: World) {
     let environment: std::sync::Arc<dyn imprint_domain::time::Environment> = world.environment.clone();
     let other = Service::open(&database(&world.target), settings(), environment).await.unwrap();
     world.later(5 * HOUR).await;
-    let (first, second) = tokio::join!(world.service.reconcile_once(), other.reconcile_once());
+    let (first, second) = tokio::join!(world.service.bill_once(), other.bill_once());
     assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
     // Late, and again.
     world.later(2 * DAY).await;
     for service in [&world.service, &other, &world.service] {
-        service.reconcile_once().await.unwrap();
+        service.bill_once().await.unwrap();
     }
     let store = Store::open(&world.target).await.unwrap();
     let found = state::get(&store.read()).await.unwrap().unwrap();
@@ -175,6 +175,35 @@ pub(crate) async fn a_rate_never_changes_what_was(world: World) {
     );
 }
 
+pub(crate) async fn the_rate_of_an_account_ends(world: World) {
+    let (service, admin) = (&world.service, &world.admin);
+    let end = RateEnd {
+        location_id: world.location.id,
+        account_id: Some(world.customer.account_id()),
+        kind: "image_storage".to_owned(),
+        effective_from: None,
+    };
+    assert_eq!(code(service.rate_end(admin, end.clone()).await), Some(Code::NotFound), "there is none");
+    service.rate_create(admin, world.rate("1000")).await.unwrap();
+    let own = RateCreate { account_id: end.account_id, ..world.rate("500") };
+    service.rate_create(admin, own).await.unwrap();
+    assert_eq!(code(service.rate_end(&world.customer, end.clone()).await), Some(Code::Forbidden));
+    let odd = RateEnd { kind: "images".to_owned(), ..end.clone() };
+    assert_eq!(code(service.rate_end(admin, odd).await), Some(Code::InvalidRequest));
+    world.later(HOUR).await;
+    let id = world.image("twice").await;
+    world.later(2 * HOUR).await;
+    let ended = service.rate_end(admin, end.clone()).await.unwrap();
+    assert!(ended.ends && ended.effective_from > world.environment.now(), "{ended:?}");
+    world.later(3 * HOUR).await;
+    let report = world.usage(UsagePeriod::Current).await.report;
+    let lines = report.lines.iter().filter(|line| line.subject.to_string() == id.to_string());
+    let prices: Vec<_> = lines.map(|line| line.rate.as_ref().unwrap().terms.to_string()).collect();
+    assert_eq!(prices.len(), 2, "{prices:?}");
+    assert!(prices[0].starts_with("500") && prices[1].starts_with("1000"), "{prices:?}");
+    assert_eq!(code(service.rate_end(admin, end).await), Some(Code::NotFound), "it has ended");
+}
+
 pub(crate) async fn a_closed_month_changes_by_adjustments_only(world: World) {
     world.service.rate_create(&world.admin, world.rate("1000")).await.unwrap();
     let id = world.image("monthly").await;
@@ -183,7 +212,7 @@ pub(crate) async fn a_closed_month_changes_by_adjustments_only(world: World) {
     world.later(32 * DAY).await;
     let early = world.service.month_close(&world.admin, "2026-01").await;
     assert_eq!(code(early), Some(Code::InvalidTransition), "not metered yet");
-    while world.service.reconcile_once().await.unwrap().hours > 0 {}
+    while world.service.bill_once().await.unwrap().hours > 0 {}
     let open = world.usage(UsagePeriod::Month(month)).await.report;
     let closed = world.service.month_close(&world.admin, "2026-01").await.unwrap();
     assert_eq!(closed.closed_by, Some(world.admin.account_id()));

@@ -84,7 +84,10 @@ impl Walk {
                 self.agent = self.agent.restarted().await;
                 self.work.clear();
             }
-            16 => drop(service.reconcile_once().await.unwrap()),
+            16 => {
+                service.reconcile_once().await.unwrap();
+                service.bill_once().await.unwrap();
+            }
             _ => self.pass(i64::try_from(pick(40)).unwrap()).await,
         }
     }
@@ -148,6 +151,7 @@ impl Walk {
         for _ in 0..20 {
             self.pass(700).await;
             self.world.service.reconcile_once().await.unwrap();
+            self.world.service.bill_once().await.unwrap();
             self.agent.work_all().await;
         }
     }

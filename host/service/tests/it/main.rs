@@ -91,6 +91,7 @@ scenarios! {
         two_control_planes_meter_the_same_hours,
         a_deleted_image_stays_in_the_report_and_its_clock_stands,
         a_rate_never_changes_what_was,
+        the_rate_of_an_account_ends,
         a_closed_month_changes_by_adjustments_only,
         a_used_up_budget_refuses_new_images,
     }

@@ -138,7 +138,7 @@ async fn read_anew(world: &World, bytes: u64) {
     let work = world.agent.claim_one().await;
     assert!(matches!(work.kind, AssignmentKind::VerifyImage(_)), "{:?}", work.kind);
     let image = StoredImage { size: size(bytes), ..stored() };
-    world.agent.finish(&work, Outcome::ImageRegistered(ImageResult { image })).await.unwrap();
+    world.agent.finish(&work, Outcome::ImageRegistered(ImageResult { image, findings: None })).await.unwrap();
 }
 
 pub(crate) async fn a_repaired_size_splits_and_a_lost_file_costs_nothing(world: World) {

@@ -3,7 +3,6 @@
 use imprint_domain::{
     billing::{IntervalEnd, Measure, UsageInterval, UsageSubject},
     id::{AccountId, ImageId, InstanceId, LocationId, UsageIntervalId},
-    size::ByteSize,
     time::Timestamp,
 };
 use sea_orm::{
@@ -274,19 +273,36 @@ async fn touching(
     Ok(found)
 }
 
-/// Returns how many bytes all open intervals of images have together.
+/// What has an open interval: what costs at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenIntervals {
+    /// The number of images.
+    pub images: u64,
+    /// The bytes of these images together.
+    pub image_bytes: u64,
+    /// The number of instances.
+    pub instances: u64,
+}
+
+/// Counts the open intervals.
 ///
 /// # Errors
 ///
 /// [`StoreError`] when the database fails.
-pub async fn open_bytes(conn: &Conn<'_>) -> Result<ByteSize, StoreError> {
-    let bytes = Expr::cust("cast(coalesce(sum(bytes), 0) as bigint)");
-    let sum: Option<i64> = row::Entity::find()
+pub async fn count_open(conn: &Conn<'_>) -> Result<OpenIntervals, StoreError> {
+    let found: Option<(i64, i64, i64)> = row::Entity::find()
         .select_only()
-        .column_as(bytes, "bytes")
+        .column_as(Expr::cust("count(bytes)"), "images")
+        .column_as(Expr::cust("cast(coalesce(sum(bytes), 0) as bigint)"), "image_bytes")
+        .column_as(Expr::cust("count(vcpus)"), "instances")
         .filter(row::Column::EndedAt.is_null())
         .into_tuple()
         .one(&conn.0)
         .await?;
-    codec::size("bytes", sum.unwrap_or(0))
+    let (images, bytes, instances) = found.unwrap_or_default();
+    Ok(OpenIntervals {
+        images: codec::to_u64("images", images)?,
+        image_bytes: codec::to_u64("bytes", bytes)?,
+        instances: codec::to_u64("instances", instances)?,
+    })
 }

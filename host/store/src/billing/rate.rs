@@ -22,6 +22,7 @@ mod row {
         pub kind: String,
         pub effective_from: DateTimeUtc,
         pub terms: String,
+        pub ends: bool,
         pub created_at: DateTimeUtc,
         pub created_by: Option<Uuid>,
     }
@@ -39,6 +40,7 @@ fn from_row(row: row::Model) -> Result<RateVersion, StoreError> {
         account_id: row.account_id.map(AccountId::new),
         effective_from: row.effective_from,
         terms: codec::json("terms", &row.terms)?,
+        ends: row.ends,
         created_at: row.created_at,
         created_by: row.created_by.map(AccountId::new),
     })
@@ -88,6 +90,7 @@ pub async fn put(tx: &WriteTx, version: &RateVersion) -> Result<(), StoreError> 
         kind: version.terms.kind().as_str().to_owned(),
         effective_from: version.effective_from,
         terms: codec::to_json("terms", &version.terms)?,
+        ends: version.ends,
         created_at: version.created_at,
         created_by: version.created_by.map(AccountId::uuid),
     };

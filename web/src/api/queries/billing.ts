@@ -1,43 +1,23 @@
 /** Usage and billing: of the own account, and of all accounts for admins. */
-import { queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
-import type {
-  Adjustment,
-  AdjustmentCreate,
-  BillingMonth,
-  BillingUsage,
-  Budget,
-  BudgetUpdate,
-  Rate,
-  RateCreate,
-  RatePreview,
-  RateTerms,
-  Reconciliation,
-  UsageDays,
-  UsageExplanation,
-  UsageReport,
-} from '../billing-types'
+import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from '@tanstack/react-query'
 import { client, unwrap } from '../client'
+import { useSubmissionKey } from '../idempotency'
 import { keys } from '../keys'
-import type { Page } from '../types'
+import type {
+  AdjustmentCreate,
+  BudgetUpdate,
+  RateCreate,
+  RateEnd,
+  RatePreviewRequest,
+  UsageReport,
+} from '../types'
 
-interface Options {
-  params?: { query?: object; path?: object }
-  body?: object
-  signal?: AbortSignal
-}
-type Call = (
-  path: string,
-  options: Options,
-) => Promise<{ data?: unknown; error?: unknown; response: Response }>
-
-/** The client for paths that are typed here and not by the OpenAPI document. */
-const { GET, POST, PUT } = client as unknown as Record<'GET' | 'POST' | 'PUT', Call>
-
-const call = <T>(method: Call, path: string, options: Options = {}): Promise<T> =>
-  unwrap<T>(method(path, options) as Promise<{ data?: T; error?: unknown; response: Response }>)
+/** The number of rows in one page of a list. */
+const PAGE_SIZE = 50
 
 export interface UsageFilter {
-  period: string
+  /** The month; the server's current one without it. */
+  period?: string
   location_id?: string
 }
 
@@ -48,27 +28,28 @@ export const usageQuery = (filter: UsageFilter) =>
   queryOptions({
     queryKey: keys.usage.report(filter),
     staleTime: FRESH_MS,
-    queryFn: ({ signal }) => call<UsageReport>(GET, '/api/v1/usage', { params: { query: filter }, signal }),
+    // The document also has the answer as a table, which comes only with `format`.
+    queryFn: ({ signal }) =>
+      unwrap(client.GET('/api/v1/usage', { params: { query: filter }, signal })) as Promise<UsageReport>,
   })
 
 export const usageDaysQuery = (filter: UsageFilter) =>
   queryOptions({
     queryKey: keys.usage.days(filter),
     staleTime: FRESH_MS,
-    queryFn: ({ signal }) =>
-      call<UsageDays>(GET, '/api/v1/usage/days', { params: { query: filter }, signal }),
+    queryFn: ({ signal }) => unwrap(client.GET('/api/v1/usage/days', { params: { query: filter }, signal })),
   })
 
 export const explainQuery = (line: string, period: string) =>
   queryOptions({
     queryKey: keys.usage.explain(line, period),
     queryFn: ({ signal }) =>
-      call<UsageExplanation>(GET, '/api/v1/usage/explain', { params: { query: { line, period } }, signal }),
+      unwrap(client.GET('/api/v1/usage/explain', { params: { query: { line, period } }, signal })),
   })
 
 export const budgetQuery = queryOptions({
   queryKey: keys.usage.budget,
-  queryFn: ({ signal }) => call<Budget>(GET, '/api/v1/usage/budget', { signal }),
+  queryFn: ({ signal }) => unwrap(client.GET('/api/v1/usage/budget', { signal })),
 })
 
 /** The address of a report as a file, which the browser downloads. */
@@ -78,80 +59,123 @@ export const reportUrl = (filter: UsageFilter, format: 'csv' | 'focus' | 'json')
 export function useSetBudget() {
   const cache = useQueryClient()
   return useMutation({
-    mutationFn: (body: BudgetUpdate) => call<Budget>(PUT, '/api/v1/usage/budget', { body }),
+    mutationFn: (body: BudgetUpdate) => unwrap(client.PUT('/api/v1/usage/budget', { body })),
     onSettled: () => cache.invalidateQueries({ queryKey: keys.usage.budget }),
   })
 }
 
+/** The budget of any account, for admins. */
+export const accountBudgetQuery = (id: string) =>
+  queryOptions({
+    queryKey: keys.billing.budget(id),
+    queryFn: ({ signal }) =>
+      unwrap(client.GET('/api/v1/admin/accounts/{id}/budget', { params: { path: { id } }, signal })),
+  })
+
 export function useSetAccountBudget() {
+  const cache = useQueryClient()
   return useMutation({
     mutationFn: ({ id, body }: { id: string; body: BudgetUpdate }) =>
-      call<Budget>(PUT, '/api/v1/admin/accounts/{id}/budget', { params: { path: { id } }, body }),
+      unwrap(client.PUT('/api/v1/admin/accounts/{id}/budget', { params: { path: { id } }, body })),
+    onSettled: () => cache.invalidateQueries({ queryKey: keys.billing.all }),
   })
 }
 
-export const billingUsageQuery = (period: string) =>
+/** What all accounts used in a month; the server's current one without it. */
+export const billingUsageQuery = (period: string | undefined) =>
   queryOptions({
     queryKey: keys.billing.usage(period),
     staleTime: FRESH_MS,
     queryFn: ({ signal }) =>
-      call<BillingUsage>(GET, '/api/v1/admin/billing/usage', { params: { query: { period } }, signal }),
+      unwrap(
+        client.GET('/api/v1/admin/billing/usage', {
+          params: { query: period ? { period } : {} },
+          signal,
+        }),
+      ),
   })
 
 export const ratesQuery = queryOptions({
   queryKey: keys.billing.rates,
-  queryFn: async ({ signal }) =>
-    (await call<{ items: Rate[] }>(GET, '/api/v1/admin/billing/rates', { signal })).items,
+  queryFn: async ({ signal }) => (await unwrap(client.GET('/api/v1/admin/billing/rates', { signal }))).items,
 })
 
 export function useAddRate() {
   const cache = useQueryClient()
+  const keyOf = useSubmissionKey()
   return useMutation({
-    mutationFn: (body: RateCreate) => call<Rate>(POST, '/api/v1/admin/billing/rates', { body }),
+    mutationFn: (body: RateCreate) =>
+      unwrap(
+        client.POST('/api/v1/admin/billing/rates', {
+          params: { header: { 'Idempotency-Key': keyOf(body) } },
+          body,
+        }),
+      ),
     onSuccess: () => cache.invalidateQueries({ queryKey: keys.billing.all }),
   })
 }
 
-export interface PreviewRequest {
-  month: string
-  location_id: string
-  account_id?: string
-  terms: RateTerms
+export function useEndRate() {
+  const cache = useQueryClient()
+  const keyOf = useSubmissionKey()
+  return useMutation({
+    mutationFn: (body: RateEnd) =>
+      unwrap(
+        client.POST('/api/v1/admin/billing/rates/end', {
+          params: { header: { 'Idempotency-Key': keyOf(body) } },
+          body,
+        }),
+      ),
+    onSuccess: () => cache.invalidateQueries({ queryKey: keys.billing.all }),
+  })
 }
 
 export function usePreviewRate() {
   return useMutation({
-    mutationFn: (body: PreviewRequest) =>
-      call<RatePreview>(POST, '/api/v1/admin/billing/rates/preview', { body }),
+    mutationFn: (body: RatePreviewRequest) =>
+      unwrap(client.POST('/api/v1/admin/billing/rates/preview', { body })),
   })
 }
 
 export const monthsQuery = queryOptions({
   queryKey: keys.billing.months,
-  queryFn: async ({ signal }) =>
-    (await call<{ items: BillingMonth[] }>(GET, '/api/v1/admin/billing/months', { signal })).items,
+  queryFn: async ({ signal }) => (await unwrap(client.GET('/api/v1/admin/billing/months', { signal }))).items,
 })
 
 export function useCloseMonth() {
   const cache = useQueryClient()
   return useMutation({
     mutationFn: (month: string) =>
-      call<BillingMonth>(POST, '/api/v1/admin/billing/months/{month}/close', { params: { path: { month } } }),
+      unwrap(client.POST('/api/v1/admin/billing/months/{month}/close', { params: { path: { month } } })),
     onSettled: () => cache.invalidateQueries({ queryKey: keys.billing.all }),
   })
 }
 
-export const adjustmentsQuery = queryOptions({
+/** The corrections of closed months, latest first. */
+export const adjustmentsQuery = infiniteQueryOptions({
   queryKey: keys.billing.adjustments,
-  queryFn: async ({ signal }) =>
-    (await call<Page<Adjustment>>(GET, '/api/v1/admin/billing/adjustments', { signal })).items,
+  queryFn: ({ signal, pageParam }) =>
+    unwrap(
+      client.GET('/api/v1/admin/billing/adjustments', {
+        params: { query: { limit: PAGE_SIZE, ...(pageParam ? { page_token: pageParam } : {}) } },
+        signal,
+      }),
+    ),
+  initialPageParam: '',
+  getNextPageParam: (page) => page.next_page_token ?? undefined,
 })
 
 export function useAddAdjustment() {
   const cache = useQueryClient()
+  const keyOf = useSubmissionKey()
   return useMutation({
     mutationFn: (body: AdjustmentCreate) =>
-      call<Adjustment>(POST, '/api/v1/admin/billing/adjustments', { body }),
+      unwrap(
+        client.POST('/api/v1/admin/billing/adjustments', {
+          params: { header: { 'Idempotency-Key': keyOf(body) } },
+          body,
+        }),
+      ),
     onSuccess: () => cache.invalidateQueries({ queryKey: keys.billing.all }),
   })
 }
@@ -159,6 +183,6 @@ export function useAddAdjustment() {
 export function useReconcile() {
   return useMutation({
     mutationFn: (period: string) =>
-      call<Reconciliation>(GET, '/api/v1/admin/billing/reconciliation', { params: { query: { period } } }),
+      unwrap(client.GET('/api/v1/admin/billing/reconciliation', { params: { query: { period } } })),
   })
 }

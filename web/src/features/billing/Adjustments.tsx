@@ -1,9 +1,9 @@
-import { useQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { Plus } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
-import type { Adjustment } from '@/api/billing-types'
 import { useAccounts } from '@/api/queries/accounts'
 import { adjustmentsQuery, monthsQuery, useAddAdjustment } from '@/api/queries/billing'
+import type { Adjustment } from '@/api/types'
 import { amountProblem, currencyProblem, moneyText, monthName } from '@/lib/figures'
 import { focusFirstInvalid } from '@/lib/focus'
 import { asProblem, toSentence, unplaced } from '@/lib/problem'
@@ -16,7 +16,8 @@ import { type Column, Table } from '@/ui/Table'
 
 /** Corrections of closed months. */
 export function Adjustments() {
-  const adjustments = useQuery(adjustmentsQuery)
+  const adjustments = useInfiniteQuery(adjustmentsQuery)
+  const items = adjustments.data?.pages.flatMap((page) => page.items)
   const accounts = useAccounts()
   const [isAdding, setAdding] = useState(false)
   const columns: Column<Adjustment>[] = [
@@ -46,9 +47,18 @@ export function Adjustments() {
           actions={<Button onPress={() => void adjustments.refetch()}>Try again</Button>}
         />
       )}
-      {adjustments.data?.length === 0 && <p>No closed month was corrected.</p>}
-      {adjustments.data && adjustments.data.length > 0 && (
-        <Table label="Adjustments" columns={columns} items={adjustments.data} />
+      {items?.length === 0 && <p>No closed month was corrected.</p>}
+      {items && items.length > 0 && (
+        <Table
+          label="Adjustments"
+          columns={columns}
+          items={items}
+          more={
+            adjustments.hasNextPage
+              ? { load: () => void adjustments.fetchNextPage(), busy: adjustments.isFetchingNextPage }
+              : null
+          }
+        />
       )}
       {isAdding && <AdjustmentDialog onClose={() => setAdding(false)} />}
     </Card>

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import type { BillingMonth } from '@/api/billing-types'
 import { monthsQuery, useCloseMonth, useReconcile } from '@/api/queries/billing'
+import type { BillingMonth } from '@/api/types'
 import { monthName } from '@/lib/figures'
 import { formatCount, plural } from '@/lib/format'
 import { asProblem } from '@/lib/problem'

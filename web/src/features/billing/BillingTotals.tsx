@@ -25,7 +25,7 @@ const columns = (first: string): Column<Row>[] => [
 ]
 
 /** What all accounts used in a month, those that are charged most first. */
-export function BillingTotals({ period }: { period: string }) {
+export function BillingTotals({ period }: { period: string | undefined }) {
   const usage = useQuery(billingUsageQuery(period))
   const [stopped, setStopped] = useState<{ id: string; name: string } | null>(null)
   if (usage.isPending) return <Skeleton label="Loading the usage" />

@@ -1,11 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { useAccounts } from '@/api/queries/accounts'
-import { useAddRate, usePreviewRate } from '@/api/queries/billing'
+import { monthsQuery, useAddRate, usePreviewRate } from '@/api/queries/billing'
 import { adminLocationsQuery } from '@/api/queries/locations'
+import type { BillingMonth } from '@/api/types'
 import { monthName, totalsText } from '@/lib/figures'
 import { focusFirstInvalid } from '@/lib/focus'
 import { asProblem, toSentence, unplaced } from '@/lib/problem'
+import { formatInstant } from '@/lib/time'
 import { Button } from '@/ui/Button'
 import { FormDialog } from '@/ui/Dialog'
 import { SelectField, TextField } from '@/ui/Field'
@@ -14,6 +16,8 @@ import { MutedText } from '@/ui/Page'
 import { NEW_RATE, pricesOf, rateProblems, type TypedRate, termsOf } from './rates'
 
 const ALL = 'all'
+const NEXT_HOUR = 'next-hour'
+const HOUR_MS = 3_600_000
 const KINDS = [
   { id: 'image_storage', label: 'Images' },
   { id: 'instance', label: 'Instances' },
@@ -38,13 +42,30 @@ const LABELS: Partial<Record<keyof TypedRate, string>> = {
   disk_gb_hour: 'Price of a GB of disk for an hour',
 }
 
+/** Where a rate can start: the next hour, or with the next month of the time zone of billing. */
+function startsOf(current: BillingMonth | undefined) {
+  const next = { id: NEXT_HOUR, label: 'The next hour' }
+  if (!current) return [next]
+  const hour = new Date(Math.ceil(Date.parse(current.to) / HOUR_MS) * HOUR_MS).toISOString()
+  return [next, { id: hour, label: `The next month: ${formatInstant(hour)}` }]
+}
+
+function whyNoPreview(isValid: boolean, month: string | undefined): string | null {
+  if (!isValid) return 'Fill in the prices first.'
+  return month === undefined ? 'Nothing has been used yet.' : null
+}
+
 /** Adds a version of a rate, and says before what it would have cost in a month. */
-export function RateDialog({ month, onClose }: { month: string; onClose: () => void }) {
+export function RateDialog({ month, onClose }: { month: string | undefined; onClose: () => void }) {
   const locations = useQuery(adminLocationsQuery)
   const accounts = useAccounts()
   const [typed, setTyped] = useState(NEW_RATE)
   const [location, setLocation] = useState('')
   const [account, setAccount] = useState(ALL)
+  const [from, setFrom] = useState(NEXT_HOUR)
+  const months = useQuery(monthsQuery)
+  const current = months.data?.[0]
+  const compared = month ?? current?.month
   const [submitted, setSubmitted] = useState(false)
   const add = useAddRate()
   const preview = usePreviewRate()
@@ -66,7 +87,8 @@ export function RateDialog({ month, onClose }: { month: string; onClose: () => v
     event.preventDefault()
     setSubmitted(true)
     if (!isValid) return focusFirstInvalid(event.currentTarget)
-    add.mutate(target(), { onSuccess: onClose })
+    const later = from === NEXT_HOUR ? {} : { effective_from: from }
+    add.mutate({ ...target(), ...later }, { onSuccess: onClose })
   }
   return (
     <FormDialog
@@ -77,7 +99,7 @@ export function RateDialog({ month, onClose }: { month: string; onClose: () => v
       busy={add.isPending}
       problem={unplaced(refusal)}
     >
-      <MutedText>It applies from the next hour on. Hours that have started keep their rate.</MutedText>
+      <MutedText>Hours that have started keep their rate.</MutedText>
       <SelectField label="For" choices={KINDS} value={typed.kind} onChange={(kind) => set({ kind })} />
       <SelectField
         label="Location"
@@ -95,6 +117,7 @@ export function RateDialog({ month, onClose }: { month: string; onClose: () => v
         onChange={setAccount}
         help="A rate of one account wins over that of the location."
       />
+      <SelectField label="From" choices={startsOf(current)} value={from} onChange={setFrom} />
       <TextField
         label="Currency"
         value={typed.currency}
@@ -129,8 +152,8 @@ export function RateDialog({ month, onClose }: { month: string; onClose: () => v
       <div>
         <Button
           busy={preview.isPending}
-          reason={isValid ? null : 'Fill in the prices first.'}
-          onPress={() => preview.mutate({ month, ...target() })}
+          reason={whyNoPreview(isValid, compared)}
+          onPress={() => preview.mutate({ month: compared ?? '', ...target() })}
         >
           What would it have cost?
         </Button>

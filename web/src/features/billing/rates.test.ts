@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Rate } from '@/api/billing-types'
-import { NEW_RATE, pricesOf, rateProblems, rateText, stateOf, termsOf } from './rates'
+import type { Rate } from '@/api/types'
+import { canEnd, endOf, NEW_RATE, pricesOf, rateProblems, rateText, stateOf, termsOf } from './rates'
 
 test('a rate of images has its own prices', () => {
   const typed = { ...NEW_RATE, gb_month: '0.05', free_gib: '10' }
@@ -24,6 +24,7 @@ test('of the versions that have started, the latest is the current one', () => {
     account_id,
     effective_from,
     terms: termsOf({ ...NEW_RATE, gb_month: '1' }),
+    ends: false,
     created_at: effective_from,
   })
   const rates = ['2026-12-01T00:00:00Z', '2026-11-01T00:00:00Z', '2026-10-01T00:00:00Z'].map((at) =>
@@ -32,4 +33,12 @@ test('of the versions that have started, the latest is the current one', () => {
   const all = [...rates, version('2026-09-01T00:00:00Z', 'acc')]
   const now = Date.parse('2026-11-15T00:00:00Z')
   expect(all.map((rate) => stateOf(rate, all, now))).toEqual(['Later', 'Current', 'Past', 'Current'])
+  expect(all.map((rate) => canEnd(rate, all, now))).toEqual([true, true, false, true])
+  expect(all.map((rate) => endOf(rate, now).effective_from)).toEqual([
+    '2026-12-01T00:00:00Z',
+    undefined,
+    undefined,
+    undefined,
+  ])
+  expect(endOf(all[3] as Rate, now).account_id).toBe('acc')
 })

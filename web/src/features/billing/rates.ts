@@ -1,5 +1,5 @@
 /** Versions of rates, as the pages of billing show and make them. */
-import type { Rate, RateTerms } from '@/api/billing-types'
+import type { Rate, RateEnd, RateTerms } from '@/api/types'
 import { amountProblem, currencyProblem } from '@/lib/figures'
 import { GIB } from '@/lib/format'
 
@@ -81,4 +81,18 @@ export function stateOf(rate: Rate, rates: readonly Rate[], now: number): 'Later
   if (from(rate) > now) return 'Later'
   const replaced = rates.some((other) => same(other) && from(other) <= now && from(other) > from(rate))
   return replaced ? 'Past' : 'Current'
+}
+
+/** Whether a version applies or will, so that it can be ended. */
+export const canEnd = (rate: Rate, rates: readonly Rate[], now: number): boolean =>
+  !rate.ends && stateOf(rate, rates, now) !== 'Past'
+
+/** Returns what ends a version: from the next hour on, or from its start if that is still to come. */
+export function endOf({ location_id, account_id, effective_from, terms }: Rate, now: number): RateEnd {
+  return {
+    location_id,
+    kind: terms.kind,
+    ...(account_id === null ? {} : { account_id }),
+    ...(Date.parse(effective_from) > now ? { effective_from } : {}),
+  }
 }

@@ -1,5 +1,5 @@
-import type { Budget } from '@/api/billing-types'
 import { useSetBudget } from '@/api/queries/billing'
+import type { Budget } from '@/api/types'
 import { asProblem } from '@/lib/problem'
 import { AmountDialog } from '@/ui/AmountDialog'
 

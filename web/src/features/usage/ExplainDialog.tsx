@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
-import type { UsageLine, UsageTerm } from '@/api/billing-types'
 import { explainQuery } from '@/api/queries/billing'
+import type { UsageLine, UsageTerm } from '@/api/types'
 import { moneyText, quantityText } from '@/lib/figures'
 import { formatBytes } from '@/lib/format'
 import { asProblem } from '@/lib/problem'

@@ -1,5 +1,5 @@
 import { type KeyboardEvent, useRef, useState } from 'react'
-import type { UsageDay } from '@/api/billing-types'
+import type { UsageDay } from '@/api/types'
 import { chargeOn, quantityText, topOf, totalsText } from '@/lib/figures'
 import { Disclosure } from '@/ui/Disclosure'
 import { MutedText } from '@/ui/Page'

@@ -1,5 +1,5 @@
 import { useMemo } from 'react'
-import type { UsageLine, UsageSection } from '@/api/billing-types'
+import type { UsageLine, UsageSection } from '@/api/types'
 import { moneyText, quantityText, totalsText } from '@/lib/figures'
 import { formatBytes } from '@/lib/format'
 import { Button } from '@/ui/Button'

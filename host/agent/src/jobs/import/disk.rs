@@ -180,14 +180,16 @@ async fn unpacked(
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let file = copy::local(folder, name)?;
     let free = job.machine.free_room(folder)?;
-    let limit = largest_file(assignment).min(free);
+    let largest = largest_file(assignment);
+    let limit = largest.min(free);
     let cancel = job.control.child_token();
     let unpacking = blocking(move || {
         let sink = FileSink::create(&file.dir, &file.path)
             .map_err(|error| UnpackError::Write(std::io::Error::other(error)))?;
         unpack(blob.as_ref(), packed, &sink, limit, &cancel)
     });
-    let Unpacked { size, is_archive } = unpacking.await?.map_err(|error| unpack_error(job, error, free))?;
+    let Unpacked { size, is_archive } =
+        unpacking.await?.map_err(|error| unpack_error(job, error, (free, largest)))?;
     let packing = match packed {
         PackedAs::Gzip if is_archive => Packing::TarGz,
         PackedAs::Gzip => Packing::Gzip,
@@ -198,15 +200,15 @@ async fn unpacked(
     Ok((open_local(&path, size).await?.blob, packing))
 }
 
-fn unpack_error(job: &Job, error: UnpackError, free: u64) -> JobError {
+/// What an error means beside the free room of the agent's disk and the largest file that may be
+/// imported: more room does not help with what is larger than that.
+fn unpack_error(job: &Job, error: UnpackError, (free, largest): (u64, u64)) -> JobError {
     match error {
         UnpackError::Cancelled => job.control.prefer_stop_reason(JobError::Stopped(StopReason::Cancelled)),
-        UnpackError::TooLarge { limit } if limit == free => JobError::no_room(
-            TaskErrorCode::HypervisorStorageFull,
-            "the agent's disk",
-            free,
-            limit.saturating_add(1),
-        ),
+        UnpackError::TooLarge { limit, size } if limit == free && size.is_none_or(|size| size <= largest) => {
+            let needed = size.unwrap_or(limit.saturating_add(1));
+            JobError::no_room(TaskErrorCode::HypervisorStorageFull, "the agent's disk", free, needed)
+        }
         UnpackError::Write(error) if is_no_space(&error) => {
             JobError::failed(TaskErrorCode::HypervisorStorageFull, error)
         }

@@ -192,6 +192,7 @@ impl From<RateVersion> for billing::Rate {
                 gb: terms.gb.to_string(),
                 partial_hour: terms.partial_hour.to_string(),
             },
+            ends: version.ends,
             created_at: version.created_at,
         }
     }

@@ -13,8 +13,8 @@ use crate::{
     dto::{
         billing::{
             Adjustment, AdjustmentCreate, BillingMonth, BillingMonths, BillingUsage, Feed, FeedQuery,
-            MonthQuery, Rate, RateCreate, RatePreview, RatePreviewRequest, RateTerms, Rates, RatesQuery,
-            Reconciliation,
+            MonthQuery, Rate, RateCreate, RateEnd, RatePreview, RatePreviewRequest, RateTerms, Rates,
+            RatesQuery, Reconciliation,
         },
         page::{Page, PageQuery},
         usage::{Budget, BudgetUpdate},
@@ -69,8 +69,8 @@ pub(crate) async fn admin_billing_rate_list(
 
 /// Add a version of a rate
 ///
-/// It applies from a whole hour on that has not begun, and never to what was before. A version for
-/// the same hour is replaced.
+/// It applies from a whole hour on that has not started, and never to what was before. A version
+/// for the same hour is replaced.
 #[utoipa::path(
     post, path = "/admin/billing/rates", tag = "admin",
     params(IdempotencyKey),
@@ -87,6 +87,29 @@ pub(crate) async fn admin_billing_rate_create(
     let RateCreate { location_id, account_id, effective_from, terms } = body.value;
     let request = service::RateCreate { location_id, account_id, effective_from, terms: terms_of(terms) };
     let made = state.service().rate_create(&op, request).await?;
+    Ok((StatusCode::CREATED, Json(Rate::from(made))).into_response())
+}
+
+/// End a rate
+///
+/// It applies until a whole hour that has not started. From then on an account pays the rate of its
+/// location again, and a location charges nothing.
+#[utoipa::path(
+    post, path = "/admin/billing/rates/end", tag = "admin",
+    params(IdempotencyKey),
+    request_body = RateEnd,
+    responses((status = 201, description = "The version that ends it", body = Rate)),
+)]
+pub(crate) async fn admin_billing_rate_end(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    key: IdempotencyKey,
+    body: JsonBody<RateEnd>,
+) -> Result<Response, ApiError> {
+    let op = op.with_idempotency(key.bind(body.digest));
+    let RateEnd { location_id, account_id, kind, effective_from } = body.value;
+    let request = service::RateEnd { location_id, account_id, kind, effective_from };
+    let made = state.service().rate_end(&op, request).await?;
     Ok((StatusCode::CREATED, Json(Rate::from(made))).into_response())
 }
 
@@ -218,6 +241,20 @@ pub(crate) async fn admin_billing_feed(
 ) -> Result<Json<Feed>, ApiError> {
     let page = page_request(query.limit, query.cursor)?;
     Ok(Json(state.service().billing_feed(&op, &page).await?.into()))
+}
+
+/// Show the budget of an account
+#[utoipa::path(
+    get, path = "/admin/accounts/{id}/budget", tag = "admin",
+    params(("id" = AccountId, Path, description = "The account")),
+    responses((status = 200, description = "The budget", body = Budget)),
+)]
+pub(crate) async fn admin_account_budget_show(
+    State(state): State<ApiState>,
+    Caller(op, _): Caller<Admin>,
+    Id(id): Id<AccountId>,
+) -> Result<Json<Budget>, ApiError> {
+    Ok(Json(state.service().budget_show(&op, id).await?.into()))
 }
 
 /// Set the amount at which new images of an account are refused

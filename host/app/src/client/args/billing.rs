@@ -89,7 +89,7 @@ pub(crate) struct BillingArgs {
 /// The commands of `imprint billing`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BillingCommand {
-    /// Rates: list, set, preview
+    /// Rates: list, set, end, preview
     #[command(subcommand)]
     Rate(RateCommand),
     /// Months: list, close
@@ -140,15 +140,38 @@ pub(crate) enum MonthCommand {
     },
 }
 
+/// What a rate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RateKindArg {
+    /// The storage of images
+    Images,
+    /// Instances
+    Instances,
+}
+
 /// The commands of `imprint billing rate`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RateCommand {
     /// List the versions of all rates
     List,
-    /// Set a rate from an hour on that has not begun
+    /// Set a rate from an hour on that has not started
     Set {
         #[command(flatten)]
         terms: RateArgs,
+        /// The hour, such as 2026-12-01T00:00:00Z [default: the next one]
+        #[arg(long, value_name = "TIME")]
+        from: Option<DateTime<Utc>>,
+    },
+    /// End a rate: the account pays that of the location again, the location charges nothing
+    End {
+        /// Location, by id or name
+        location: String,
+        /// Account that has its own rate, which ends; by id or name
+        #[arg(long)]
+        account: Option<String>,
+        /// What the rate is for
+        #[arg(long, value_enum)]
+        kind: RateKindArg,
         /// The hour, such as 2026-12-01T00:00:00Z [default: the next one]
         #[arg(long, value_name = "TIME")]
         from: Option<DateTime<Utc>>,

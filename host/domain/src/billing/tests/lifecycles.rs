@@ -120,7 +120,8 @@ impl World {
         });
         if !known {
             let number = 100 + u128::try_from(self.rates.len()).unwrap();
-            self.rates.push(RateVersion { account_id: owner, ..rate(number, from, terms) });
+            let ends = self.random.one_in(5);
+            self.rates.push(RateVersion { account_id: owner, ends, ..rate(number, from, terms) });
         }
     }
 
@@ -286,12 +287,18 @@ fn counted_end(world: &World, interval: &UsageInterval) -> i64 {
     if up && interval.ended_by == Some(IntervalEnd::Deleted) { end + rest } else { end }
 }
 
-/// Finds the rate by looking at all of them.
+/// Finds the rate by looking at all of them: the latest of the account, if it does not end the
+/// account's rate, or else the latest of the location.
 fn rate_at(world: &World, subject: UsageSubject, at: i64) -> Option<&RateVersion> {
-    let applies =
-        |rate: &&RateVersion| rate.terms.kind() == subject.rate_kind() && millis(rate.effective_from) <= at;
-    let known = world.rates.iter().filter(applies);
-    known.max_by_key(|rate| (rate.account_id.is_some(), rate.effective_from))
+    let latest = |of_account: bool| {
+        let known = world.rates.iter().filter(|rate| {
+            rate.account_id.is_some() == of_account
+                && rate.terms.kind() == subject.rate_kind()
+                && millis(rate.effective_from) <= at
+        });
+        known.max_by_key(|rate| rate.effective_from).filter(|rate| !rate.ends)
+    };
+    latest(true).or_else(|| latest(false))
 }
 
 fn nanos(rate: &RateVersion, which: usize) -> u64 {

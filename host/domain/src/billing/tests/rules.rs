@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::super::{
-    Budget, Currency, DifferenceKind, Exact, Money, Month, Period, RateBook, ReportInput, Zone,
+    Budget, Currency, DifferenceKind, Exact, Money, Month, Period, RateBook, RateKind, ReportInput, Zone,
     budget::require_budget, calendar::hour_of, compare_hours, compare_lines, days, explain, hour_buckets,
     rate::check_effective_from, report,
 };
@@ -96,6 +96,30 @@ fn the_rate_of_an_account_wins_and_a_change_starts_a_line() {
     let estimate = report.estimate.unwrap();
     assert_eq!(estimate.so_far, report.totals);
     assert_eq!(estimate.forecast.of("EUR".parse().unwrap()).amount(), "73.00");
+}
+
+#[test]
+fn the_rate_of_an_account_ends_and_that_of_the_location_applies_again() {
+    let from = at("2026-11-01T00:00:00Z");
+    let hour = |hours: i64| from + TimeDelta::hours(hours);
+    let own = RateVersion { account_id: Some(account()), ..rate(2, from, terms("1", 0)) };
+    let rates = [
+        rate(1, from, terms("2", 0)),
+        RateVersion {
+            id: RateId::new(Uuid::from_u128(3)),
+            effective_from: hour(5),
+            ends: true,
+            ..own.clone()
+        },
+        own,
+        RateVersion { ends: true, ..rate(4, hour(9), terms("2", 0)) },
+    ];
+    let book = RateBook::new(&rates);
+    let applies = |hours: i64| {
+        let found = book.at(account(), location(), RateKind::ImageStorage, hour(hours));
+        found.map(|version| version.id.uuid().as_u128())
+    };
+    assert_eq!([0, 4, 5, 8, 9].map(applies), [Some(2), Some(2), Some(1), Some(1), None]);
 }
 
 #[test]
