@@ -74,10 +74,11 @@ impl Story {
     }
 }
 
-/// The line of an image or an instance in a section of a report.
+/// The line of an image or an instance that has a rate, in a section of a report.
 fn line<'a>(report: &'a Value, section: &str, subject: &str) -> Result<&'a Value> {
     let lines = report[section]["lines"].as_array().context("a section has lines")?;
-    lines.iter().find(|line| line["subject_id"] == subject).with_context(|| format!("{subject}: {report}"))
+    let mut charged = lines.iter().filter(|line| line["subject_id"] == subject && !line["charge"].is_null());
+    charged.next().with_context(|| format!("{subject}: {report}"))
 }
 
 fn cents(amount: &Value) -> Result<i128> {

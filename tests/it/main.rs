@@ -25,6 +25,7 @@ mod hanging_folder;
 mod hostile;
 mod https;
 mod import;
+mod import_elsewhere;
 mod import_objects;
 mod isos;
 mod metadata;

@@ -9,7 +9,7 @@ use imprint_tests::{
     client::{Client, id},
     eventually,
     process::Process,
-    server::Server,
+    server::{Server, share_compiled_plugins},
 };
 use serde_json::{Value, json};
 
@@ -39,6 +39,7 @@ impl Far {
         let token = admin.post(&format!("/admin/hypervisors/{far}/tokens"), &json!({})).await?;
         let file = folder.join("token");
         fs::write(&file, token["token"].as_str().context("a token is shown once")?)?;
+        share_compiled_plugins(&folder.join("data"))?;
         let mut command = Command::new(binary()?);
         command.args(["agent", "--control-plane", &server.url, "--token-file"]).arg(&file);
         command.arg("--data-dir").arg(folder.join("data")).arg("--run-dir").arg(folder.join("run"));

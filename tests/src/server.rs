@@ -1,6 +1,7 @@
 //! A running Imprint with its own folders, port and passwords.
 
 use std::{
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -111,6 +112,7 @@ impl Server {
                 admin.post(&format!("/admin/hypervisors/{id}/tokens"), &serde_json::json!({})).await?;
             std::fs::write(&token, created["token"].as_str().context("a token is shown once")?)?;
         }
+        share_compiled_plugins(&self.dir.path().join(AGENT))?;
         let mut command = Command::new(binary()?);
         command.args(["agent", "--control-plane", &self.url, "--token-file"]).arg(&token);
         command
@@ -226,7 +228,22 @@ impl Server {
 /// of being tried again half an hour later.
 pub const CONFIG: &str = "[captures]\nroom_retry_minutes = 0\n";
 
+/// Lets a process use the plugins that were compiled for another one of the tests: it takes six
+/// seconds of processor time, and hundreds of them are started.
+pub fn share_compiled_plugins(data_dir: &Path) -> Result<()> {
+    let (shared, own) = (dist()?.join("compiled-plugins"), data_dir.join("cache/plugins"));
+    if !own.exists() {
+        let mut folders = std::fs::DirBuilder::new();
+        folders.recursive(true).mode(0o700);
+        folders.create(&shared)?;
+        folders.create(data_dir.join("cache"))?;
+        std::os::unix::fs::symlink(shared, own)?;
+    }
+    Ok(())
+}
+
 fn spawn(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Process> {
+    share_compiled_plugins(&dir.join("data"))?;
     let mut command = Command::new(binary()?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("data"));
     command.arg("--run-dir").arg(dir.join("run"));

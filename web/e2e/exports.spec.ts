@@ -56,7 +56,7 @@ test('an export to a bucket says what it needs and why it is refused', async ({ 
   await expect(dialog).toContainText('Bucket is needed.')
   await expectAccessible(page)
   await dialog.getByLabel('Endpoint').fill('http://127.0.0.1:9')
-  await dialog.getByLabel('Bucket').fill('disks')
+  await dialog.getByLabel('Bucket', { exact: true }).fill('disks')
   await dialog.getByLabel('Access key').fill('AKIA')
   await dialog.getByLabel('Secret key').fill('secret')
   await dialog.getByRole('button', { name: 'Further settings' }).click()

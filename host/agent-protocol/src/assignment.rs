@@ -401,6 +401,12 @@ pub enum ImportSource {
         /// The key of the object.
         key: String,
     },
+    /// From another Imprint, which is asked to export an image. Its address is the secret `url`,
+    /// and the token is in the head field `header.authorization`.
+    Imprint {
+        /// The image there.
+        image: ImageId,
+    },
 }
 
 /// Import a disk: receive or read its file, look at it, and write it as an image.

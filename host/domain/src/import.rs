@@ -44,6 +44,8 @@ string_enum! {
         Url = "url",
         /// The agent reads it from a storage of the customer's own.
         StorageObject = "storage_object",
+        /// The agent reads it from another Imprint, which exports an image for it.
+        Imprint = "imprint",
     }
 
     /// What a file was unpacked from.

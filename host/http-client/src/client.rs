@@ -20,6 +20,7 @@ use ureq::{
 
 use crate::{
     address::CheckedResolver,
+    body,
     error::HttpError,
     pinned::{CertificateDigest, PinnedConnector},
     tls::{self, Authority},
@@ -158,6 +159,37 @@ impl Client {
         let (head, ()) = request.into_parts();
         let sent = self.agent.run(Request::from_parts(head, SendBody::from_reader(body)));
         sent.map_err(|error| HttpError::of(&host, error))
+    }
+}
+
+impl Client {
+    /// Sends a request, and returns the status of the answer with all of its body. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`HttpError::Protocol`] for a body of more than `most` bytes, and
+    /// [`HttpError::Stalled`] for one that arrives too slowly.
+    pub fn send_for_text(&self, request: Request<&[u8]>, most: usize) -> Result<(u16, Vec<u8>), HttpError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let mut answer = self.send(request)?;
+        let mut text = Vec::new();
+        let took = body::drain(answer.body_mut(), (&host, PAUSE), |piece| {
+            if text.len() + piece.len() > most {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            text.extend_from_slice(piece);
+            Ok(())
+        });
+        match took {
+            Ok(()) => Ok((answer.status().as_u16(), text)),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(HttpError::Protocol { what: "it is longer than what was asked for can be" })
+            }
+            Err(error) => match error.downcast() {
+                Ok(error) => Err(error),
+                Err(error) => Err(HttpError::Connect { host, why: error.to_string() }),
+            },
+        }
     }
 }
 

@@ -3103,6 +3103,9 @@ export interface components {
         }) | (components["schemas"]["StorageObjectSource"] & {
             /** @enum {string} */
             type: "storage_object";
+        }) | (components["schemas"]["ImprintSource"] & {
+            /** @enum {string} */
+            type: "imprint";
         });
         /**
          * @description The status of an image (D10; S52 to S55). There are exactly four; details are in its task.
@@ -3254,12 +3257,30 @@ export interface components {
          * @description How the file of an import reaches an agent.
          * @enum {string}
          */
-        ImportKind: "upload" | "url" | "storage_object";
+        ImportKind: "upload" | "url" | "storage_object" | "imprint";
         /**
          * @description Which files a location imports.
          * @enum {string}
          */
         ImportProfile: "any" | "strict_vhd";
+        /**
+         * @description An image at another Imprint, which exports it for this one. The import is of the same disk: the
+         *     logical digests have to agree.
+         */
+        ImprintSource: {
+            /**
+             * @description The address of the other Imprint, as a browser shows it.
+             * @example https://cloud.example.com
+             */
+            server: string;
+            /** @description The image there. */
+            image_id: components["schemas"]["ImageId"];
+            /**
+             * @description A token of an account there that may export the image, with the scope `write`. It is stored
+             *     sealed, and removed when the task ends.
+             */
+            token: string;
+        };
         /** @description An instance. */
         Instance: {
             /** @description The id of the instance. */

@@ -109,7 +109,7 @@ export function safeNext(next: unknown): string | undefined {
 }
 
 /** Where the file of an import is, besides on the computer, which has no name in the address. */
-export const IMPORT_TABS = ['url', 'storage'] as const
+export const IMPORT_TABS = ['url', 'storage', 'imprint'] as const
 
 export const importSearch = (raw: Raw) => compact({ from: oneOf(IMPORT_TABS, raw.from) })
 

@@ -38,6 +38,11 @@ export function ImportPage() {
             label: 'In your object storage',
             content: <ImportForm from="storage" onImported={leave} onCancel={leave} />,
           },
+          {
+            id: 'imprint',
+            label: 'At another provider',
+            content: <ImportForm from="imprint" onImported={leave} onCancel={leave} />,
+          },
         ]}
       />
     </Stack>

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   a client's upload          a server with ranges,      a server without, or a digest to check
-//!                              a customer's storage
+//!                              a customer's storage,
+//!                              another Imprint
 //!   file on this machine       read where it is           file on this machine
 //!        \_____________________________|_______________________________/
 //!                        unpacked, if it is packed
@@ -19,6 +20,7 @@ mod disk;
 mod fetch;
 mod object;
 mod object_error;
+mod other_imprint;
 mod receive;
 
 use std::{path::Path, sync::Arc};
@@ -62,6 +64,8 @@ struct Source {
     blob: Arc<dyn BlockSource>,
     /// The size in bytes, as it came.
     size: u64,
+    /// The logical digest that the disk has to have, where another Imprint said it.
+    logical: Option<String>,
 }
 
 /// Imports a disk.
@@ -80,7 +84,7 @@ fn of_source(source: &ImportSource, error: TaskError) -> JobError {
         _ => return JobError::Failed(error),
     };
     match source {
-        ImportSource::Url | ImportSource::StorageObject { .. } => {
+        ImportSource::Url | ImportSource::StorageObject { .. } | ImportSource::Imprint { .. } => {
             JobError::failed(code, error.operator_detail())
         }
         ImportSource::Upload { .. } => JobError::Failed(error),
@@ -97,6 +101,7 @@ async fn import(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult
         }
         ImportSource::Url => fetch::fetch(job, assignment).await?,
         ImportSource::StorageObject { storage, key } => object::read(job, assignment, (storage, key)).await?,
+        ImportSource::Imprint { image } => other_imprint::read(job, assignment, *image).await?,
     };
     let opened = disk::open(job, assignment, source.blob).await?;
     refuse(assignment, &opened.facts)?;
@@ -106,7 +111,7 @@ async fn import(job: &Job, assignment: &ImportAssignment) -> Result<ImportResult
         return Err(JobError::failed(TaskErrorCode::Internal, detail));
     };
     reserve(job, assignment, &disk).await?;
-    let written = write(job, assignment, &storage, &disk).await?;
+    let written = write(job, assignment, &storage, (&disk, source.logical.as_deref())).await?;
     Ok(ImportResult {
         image: StoredImage {
             size: size_of(written.file_size)?,
@@ -158,7 +163,7 @@ async fn write(
     job: &Job,
     assignment: &ImportAssignment,
     storage: &Storage,
-    disk: &Arc<Disk>,
+    (disk, logical): (&Arc<Disk>, Option<&str>),
 ) -> Result<Written, JobError> {
     let content = disk.map().stored_bytes();
     require_room(storage.backend.as_ref(), stored_upper_bound(size_of(content)?).bytes()).await?;
@@ -172,11 +177,11 @@ async fn write(
     };
     let place = &assignment.image.storage;
     let mut upload = JobUpload::open(job, (place, storage), &request).await?;
-    match transfer(job, assignment, storage, disk, &mut upload).await {
+    match transfer(job, assignment, storage, (disk, logical), &mut upload).await {
         Err(error) if upload.is_stale(&error) => {
             warn!(key = request.key, %error, "what an interrupted import left is of no use; it starts anew");
             upload = upload.start_over(job, (place, storage), &request).await?;
-            transfer(job, assignment, storage, disk, &mut upload).await
+            transfer(job, assignment, storage, (disk, logical), &mut upload).await
         }
         written => written,
     }
@@ -186,7 +191,7 @@ async fn transfer(
     job: &Job,
     assignment: &ImportAssignment,
     storage: &Storage,
-    disk: &Arc<Disk>,
+    (disk, logical): (&Arc<Disk>, Option<&str>),
     upload: &mut JobUpload,
 ) -> Result<Written, JobError> {
     job.control.phase(Phase::Copying);
@@ -205,6 +210,11 @@ async fn transfer(
     });
     let written = unless_gone(Box::pin(writing), storage.until_moved(), cancel).await;
     let written = written.map_err(|error| job.control.prefer_stop_reason(error))?;
+    let found = written.logical.to_string();
+    if let Some(wanted) = logical.filter(|wanted| *wanted != found) {
+        let detail = format!("the disk has {found}, and the image at the other Imprint has {wanted}");
+        return Err(JobError::failed(TaskErrorCode::ImportDigestMismatch, detail));
+    }
     job.control.phase(Phase::Finalizing);
     job.control.check()?;
     let expected = Expected { key: &assignment.image.key, size: written.file_size, digest: written.stored };
@@ -252,7 +262,7 @@ async fn open_local(path: &Path, size: u64) -> Result<Source, JobError> {
     let file = copy::local(folder, name)?;
     let source = blocking(move || imprint_data_path::FileSource::open(&file.dir, &file.path)).await?;
     let blob = source.map_err(|error| copy::job_error(error, copy::Place::Machine))?;
-    Ok(Source { blob: Arc::new(blob), size })
+    Ok(Source { blob: Arc::new(blob), size, logical: None })
 }
 
 /// Returns the error of a file that is not as large as was said.

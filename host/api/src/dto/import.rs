@@ -26,6 +26,8 @@ pub enum ImageSource {
     Url(UrlSource),
     /// An object in a storage of your own.
     StorageObject(StorageObjectSource),
+    /// An image at another Imprint.
+    Imprint(ImprintSource),
 }
 
 /// A file that a client uploads.
@@ -115,6 +117,32 @@ pub struct StorageObjectSource {
     /// digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+}
+
+/// An image at another Imprint, which exports it for this one. The import is of the same disk: the
+/// logical digests have to agree.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImprintSource {
+    /// The address of the other Imprint, as a browser shows it.
+    #[schema(max_length = 8192, example = "https://cloud.example.com")]
+    pub server: String,
+    /// The image there.
+    pub image_id: ImageId,
+    /// A token of an account there that may export the image, with the scope `write`. It is stored
+    /// sealed, and removed when the task ends.
+    #[schema(max_length = 8192, write_only)]
+    pub token: String,
+}
+
+impl std::fmt::Debug for ImprintSource {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImprintSource")
+            .field("server", &self.server)
+            .field("image_id", &self.image_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The import of an image.

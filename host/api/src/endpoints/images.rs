@@ -29,7 +29,7 @@ use crate::{
             CaptureEstimate, ConsistencyRequirement, EstimateQuery, Image, ImageAndTask, ImageCreate,
             ImageFindings, ImageListQuery, ImagePatch, ImageScope, InstanceImageCreate,
         },
-        import::{ImageSource, StorageObjectSource, UploadSource, UrlSource},
+        import::{ImageSource, ImprintSource, StorageObjectSource, UploadSource, UrlSource},
         page::Page,
     },
     extract::{
@@ -127,7 +127,10 @@ pub(crate) async fn image_create(
     let op = op.with_idempotency(key.bind(body.digest));
     let id = match &body.value.source {
         ImageSource::Instance { id } => *id,
-        ImageSource::Upload(_) | ImageSource::Url(_) | ImageSource::StorageObject(_) => {
+        ImageSource::Upload(_)
+        | ImageSource::Url(_)
+        | ImageSource::StorageObject(_)
+        | ImageSource::Imprint(_) => {
             return Ok(created(state.service().image_import(&op, import(body.value)?).await?));
         }
     };
@@ -203,6 +206,11 @@ fn import(body: ImageCreate) -> Result<service::ImportCreate, Error> {
         ImageSource::Upload(source) => upload_import(text, source),
         ImageSource::Url(source) => url_import(text, source),
         ImageSource::StorageObject(source) => object_import(text, source),
+        ImageSource::Imprint(ImprintSource { server, image_id, token }) => {
+            let token = SecretText::new(token);
+            let from = service::ImportFrom::Imprint { server, image: image_id, token };
+            import_of(text, from, (None, None, None))
+        }
     }
 }
 

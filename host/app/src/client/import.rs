@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use imprint_api::dto::{
     image::{Image, ImageAndTask, ImageCreate},
-    import::{ImageSource, StorageObjectSource, Upload, UploadSource, UrlSource},
+    import::{ImageSource, ImprintSource, StorageObjectSource, Upload, UploadSource, UrlSource},
     location::Location,
 };
 use imprint_domain::{
@@ -80,8 +80,13 @@ fn source(args: &ImageImportArgs) -> Result<ImageSource, Failure> {
         let (url, headers) = (url.clone(), headers(args.header_file.as_deref())?);
         return Ok(ImageSource::Url(UrlSource { url, headers, format, size_bytes: None, digest }));
     }
+    if let (Some(server), Some(image_id), Some(file)) = (&args.imprint, args.image, &args.token_file) {
+        let token = token(file)?;
+        return Ok(ImageSource::Imprint(ImprintSource { server: server.clone(), image_id, token }));
+    }
     let Some(from) = &args.from else {
-        let detail = "name a file with --file, an address with --url, or an object with --from";
+        let detail = "name a file with --file, an address with --url, an object with --from, or another \
+                      Imprint with --imprint";
         return Err(Failure::Usage(detail.to_owned()));
     };
     let named = OwnedStorage::of("--from", from, &args.settings, &args.secrets)?;
@@ -153,6 +158,13 @@ fn headers(path: Option<&Path>) -> Result<BTreeMap<String, String>, Failure> {
             Ok((name.to_owned(), value.to_owned()))
         })
         .collect()
+}
+
+/// Reads a token from a file, as secrets do not belong on a command line.
+fn token(path: &Path) -> Result<String, Failure> {
+    let read =
+        if path == Path::new("-") { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(path) };
+    Ok(read.map_err(|error| local(path, &error))?.trim().to_owned())
 }
 
 /// Sends the parts of a file that have not arrived, several at once.

@@ -144,14 +144,15 @@ impl Line {
         }
     }
 
-    pub(super) fn sort_key(&self) -> (u8, &str, LineSubject, LocationId, Month, Option<Timestamp>) {
+    /// Where the line stands in a report: what is of one subject in the order of time.
+    pub(super) fn sort_key(&self) -> (u8, &str, LineSubject, LocationId, Month, Timestamp, Option<RateId>) {
         let section = match self.subject {
             LineSubject::Image(_) => 0,
             LineSubject::Allowance => 1,
             LineSubject::Instance(_) => 2,
         };
-        let rate = self.rate.as_ref().map(|rate| rate.effective_from);
-        (section, &self.name, self.subject, self.location_id, self.month, rate)
+        let rate = self.rate.as_ref().map(|rate| rate.id);
+        (section, &self.name, self.subject, self.location_id, self.month, self.from, rate)
     }
 }
 

@@ -139,17 +139,17 @@ impl Service {
             location.import.require_enabled()?;
         }
         check_size(&location, &request)?;
-        let Checked { kind, origin, object } = check(&change.conn(), &request.source).await?;
+        let Checked { kind, origin, object, elsewhere } = check(&change.conn(), &request.source).await?;
         let reserve = stored_upper_bound(request.size.unwrap_or(ByteSize::ZERO));
         let role = if request.stock { StorageRole::Stock } else { StorageRole::Customer };
-        let needs = Needs::of(&change.conn(), kind, object.as_ref()).await?;
-        let (storage_id, hypervisor_id) =
-            place(&change.conn(), &location, role, reserve, (&needs, change.now)).await?;
         if !request.stock {
             let quota = quota(&change.conn(), op, &location).await?;
             quota.reserve(reserve)?;
             budgets::require(self, &change.conn(), op.account_id(), change.now).await?;
         }
+        let needs = Needs::of(&change.conn(), kind, object.as_ref()).await?;
+        let (storage_id, hypervisor_id) =
+            place(&change.conn(), &location, role, reserve, (&needs, change.now)).await?;
         let (image_id, task_id) = (ImageId::new(self.new_uuid()), TaskId::new(self.new_uuid()));
         let new = NewTask {
             account_id: op.account_id(),
@@ -160,6 +160,7 @@ impl Service {
             payload: TaskPayload::Import {
                 upload: kind == ImportKind::Upload,
                 object,
+                elsewhere,
                 declared: request.format,
                 size: request.size,
                 expected: request.digest.clone(),
@@ -306,7 +307,10 @@ fn check_size(location: &Location, request: &ImportCreate) -> Result<(), Error> 
             "the file has {size}, and the largest system disk that is imported here has {}; make the disk smaller",
             location.import.largest_disk
         )),
-        (Some(_), _) | (None, ImportFrom::Url { .. } | ImportFrom::StorageObject { .. }) => Ok(()),
+        (Some(_), _)
+        | (None, ImportFrom::Url { .. } | ImportFrom::StorageObject { .. } | ImportFrom::Imprint { .. }) => {
+            Ok(())
+        }
     }
 }
 
@@ -334,7 +338,7 @@ impl Needs {
                 Self::Plugin { kind, on: on.into_iter().map(|record| record.hypervisor_id).collect() }
             }
             (ImportKind::Upload, None) => Self::Receiver,
-            (ImportKind::Url | ImportKind::StorageObject, None) => Self::Nothing,
+            (ImportKind::Url | ImportKind::StorageObject | ImportKind::Imprint, None) => Self::Nothing,
         })
     }
 

@@ -83,6 +83,9 @@ pub(crate) enum TaskPayload {
         /// The object that is the file, where it is one in a storage of the customer's own.
         #[serde(default)]
         object: Option<SourceObject>,
+        /// The image that is exported for it, where it is one at another Imprint.
+        #[serde(default)]
+        elsewhere: Option<ImageId>,
         /// The format that the file has, as the request says.
         #[serde(default)]
         declared: Option<ImageFormat>,
@@ -192,9 +195,8 @@ pub(crate) async fn build(change: &Change<'_>, record: &TaskRecord) -> Result<As
         (TaskKind::ImageCapture, TaskPayload::Capture { compression, want, minimum, content: _ }) => {
             AssignmentKind::Capture(capture_assignment(conn, task, compression, (want, minimum)).await?)
         }
-        (TaskKind::ImageImport, TaskPayload::Import { upload, object, declared, size, expected }) => {
-            let file = (declared, size, expected);
-            AssignmentKind::Import(import_assignment(change, task, (upload, object), file).await?)
+        (TaskKind::ImageImport, payload @ TaskPayload::Import { .. }) => {
+            AssignmentKind::Import(import_assignment(change, task, payload).await?)
         }
         (TaskKind::ImageMove, TaskPayload::Move { to, key }) => {
             AssignmentKind::MoveImage(move_assignment(change, task, to, key).await?)
@@ -280,23 +282,26 @@ async fn capture_assignment(
 async fn import_assignment(
     change: &Change<'_>,
     task: &Task,
-    (upload, object): (bool, Option<SourceObject>),
-    (declared, size, expected): (Option<ImageFormat>, Option<ByteSize>, Option<FileDigest>),
+    payload: TaskPayload,
 ) -> Result<ImportAssignment, Error> {
+    let TaskPayload::Import { upload, object, elsewhere, declared, size, expected } = payload else {
+        return Err(Error::internal("an import without its parameters"));
+    };
     let conn = &change.conn();
     let image = image_ref(conn, task).await?;
     let policy = location_of_image(conn, task).await?.import;
     let compression = CaptureFormat::of(image.format).map(|format| format.compression(None));
     let compression = compression.unwrap_or(Ok(Compression::None))?;
-    let source = match object {
-        Some(SourceObject { storage, key }) => {
+    let source = match (object, elsewhere) {
+        (Some(SourceObject { storage, key }), _) => {
             ImportSource::StorageObject { storage: storage.of_task(task.id), key }
         }
-        None if upload => {
+        (None, Some(image)) => ImportSource::Imprint { image },
+        (None, None) if upload => {
             let idle_limit_s = u64::from(change.service.settings().upload_idle_h) * 3600;
             ImportSource::Upload { part_size: PART_SIZE, idle_limit_s }
         }
-        None => ImportSource::Url,
+        (None, None) => ImportSource::Url,
     };
     Ok(ImportAssignment { image, compression, source, declared, size, expected, policy })
 }

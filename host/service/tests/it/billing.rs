@@ -242,6 +242,22 @@ pub(crate) async fn a_closed_month_changes_by_adjustments_only(world: World) {
     assert_eq!(current.adjustments.len(), 1);
 }
 
+pub(crate) async fn a_month_is_closed_by_itself_once_it_can_be_corrected_no_more(world: World) {
+    world.service.rate_create(&world.admin, world.rate("1000")).await.unwrap();
+    world.image("monthly").await;
+    // The month is over; it can be looked at for three more days.
+    world.later(32 * DAY).await;
+    assert_eq!(world.service.bill_once().await.unwrap().months, 0);
+    world.later(3 * DAY).await;
+    let done = world.service.bill_once().await.unwrap();
+    assert_eq!((done.hours, done.months), (72, 1), "the hours of the days first, then the month");
+    assert_eq!(world.service.bill_once().await.unwrap().months, 0, "once");
+    let months = world.service.month_list(&world.admin).await.unwrap();
+    let closed: Vec<_> = months.iter().filter(|month| month.closed_at.is_some()).collect();
+    assert!(matches!(closed[..], [month] if month.closed_by.is_none()), "by no admin: {months:?}");
+    assert_eq!(world.differences().await, 0);
+}
+
 pub(crate) async fn a_used_up_budget_refuses_new_images(world: World) {
     world.service.rate_create(&world.admin, world.rate("100000")).await.unwrap();
     world.image("dear").await;
@@ -255,6 +271,8 @@ pub(crate) async fn a_used_up_budget_refuses_new_images(world: World) {
     assert!(set.stopped, "{set:?}");
     let refused = world.service.image_capture(&world.customer, world.capture_request("more")).await;
     assert_eq!(code(refused), Some(Code::BudgetReached));
+    let import = world.upload("more", 1 << 20);
+    assert_eq!(code(world.service.image_import(&world.customer, import).await), Some(Code::BudgetReached));
     world.service.budget_stop(&world.admin, account, "EUR", Some("5000")).await.unwrap();
     world.service.image_capture(&world.customer, world.capture_request("more")).await.unwrap();
     let notified = world.service.budget_notify(&world.customer, "EUR", Some("0.10")).await.unwrap();

@@ -92,6 +92,7 @@ scenarios! {
         a_deleted_image_stays_in_the_report_and_its_clock_stands,
         a_rate_never_changes_what_was,
         the_rate_of_an_account_ends,
+        a_month_is_closed_by_itself_once_it_can_be_corrected_no_more,
         a_closed_month_changes_by_adjustments_only,
         a_used_up_budget_refuses_new_images,
     }

@@ -19,10 +19,18 @@ import { FieldRow, SelectField, TextField } from '@/ui/Field'
 import { Notice, ProblemNotice } from '@/ui/Notice'
 import { isComplete } from '@/ui/OwnedStorageFields'
 import { ButtonRow, Card, MutedText, Stack } from '@/ui/Page'
-import { FileFields, StorageFields, UrlFields } from './SourceFields'
-import { digestProblem, FORMATS, headersProblem, parseHeaders, urlProblem } from './typed'
+import { FileFields, ImprintFields, type ImprintValues, StorageFields, UrlFields } from './SourceFields'
+import {
+  digestProblem,
+  FORMATS,
+  headersProblem,
+  imageIdProblem,
+  parseHeaders,
+  serverProblem,
+  urlProblem,
+} from './typed'
 
-const TITLES = { file: 'File', url: 'Address', storage: 'Object' }
+const TITLES = { file: 'File', url: 'Address', storage: 'Object', imprint: 'Image there' }
 
 export type ImportTab = keyof typeof TITLES
 
@@ -35,12 +43,21 @@ export interface ImportFormProps {
 
 const EMPTY = { name: '', url: '', headers: '', format: 'detect', digest: '', location: '' }
 
-/** Asks for a file, an address or an object, and begins the import. */
+/** Where the request has what is typed about an image elsewhere. */
+const POINTERS: Record<keyof ImprintValues, string> = {
+  server: 'server',
+  image: 'image_id',
+  token: 'token',
+}
+const NO_IMPRINT: ImprintValues = { server: '', image: '', token: '' }
+
+/** Asks for a file, an address, an object or an image elsewhere, and begins the import. */
 export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
   const [values, setValues] = useState(EMPTY)
   const [files, setFiles] = useState<readonly File[]>([])
   const [kind, setKind] = useState<OwnedKind>('owned-s3')
   const [storage, setStorage] = useState(NO_OWNED_STORAGE)
+  const [imprint, setImprint] = useState(NO_IMPRINT)
   const [submitted, setSubmitted] = useState(false)
   const locations = useLocations().data?.filter(({ import_enabled }) => import_enabled)
   const begin = useImportImage()
@@ -57,10 +74,16 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
     name: several ? null : nameProblem(values.name),
     url: from === 'url' ? urlProblem(values.url) : null,
     headers: from === 'url' ? headersProblem(values.headers) : null,
-    digest: several ? null : digestProblem(values.digest),
+    digest: several || from === 'imprint' ? null : digestProblem(values.digest),
     storage:
       from === 'storage' && !isComplete(kind, storage, true) ? 'Fill in the fields of the storage.' : null,
   }
+  const errorsThere: Record<keyof ImprintValues, string | null> = {
+    server: serverProblem(imprint.server),
+    image: imageIdProblem(imprint.image),
+    token: imprint.token.trim() === '' ? 'Enter a token of your account there.' : null,
+  }
+  const areWrong = Object.values(errors).concat(from === 'imprint' ? Object.values(errorsThere) : [])
   const shown = (field: keyof typeof errors, pointer: string) =>
     (submitted ? errors[field] : null) ?? said(pointer)
 
@@ -73,12 +96,14 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault()
     setSubmitted(true)
-    if (!location || Object.values(errors).some(Boolean)) return focusFirstInvalid(event.currentTarget)
+    if (!location || areWrong.some(Boolean)) return focusFirstInvalid(event.currentTarget)
     try {
       if (from === 'url') {
         await begin.mutateAsync(ofUrl(values, location))
       } else if (from === 'storage') {
         await begin.mutateAsync(ofStorage(values, location, kind, storage))
+      } else if (from === 'imprint') {
+        await begin.mutateAsync(ofImprint(values, location, imprint))
       } else {
         for (const file of files) {
           const name = several ? nameOfFile(file.name) : values.name.trim()
@@ -125,6 +150,15 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
               said={(member) => said(`/source/${member}`)}
             />
           )}
+          {from === 'imprint' && (
+            <ImprintFields
+              typed={imprint}
+              onChange={(patch) => setImprint((old) => ({ ...old, ...patch }))}
+              problemOf={(field) =>
+                (submitted ? errorsThere[field] : null) ?? said(`/source/${POINTERS[field]}`)
+              }
+            />
+          )}
           {location && <Rules location={location} />}
         </Card>
         <Card title="Image">
@@ -138,13 +172,15 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
             />
           )}
           <FieldRow>
-            <SelectField
-              label="Format of the file"
-              choices={FORMATS}
-              value={values.format}
-              onChange={(format) => set({ format })}
-              problem={said('/source/format')}
-            />
+            {from !== 'imprint' && (
+              <SelectField
+                label="Format of the file"
+                choices={FORMATS}
+                value={values.format}
+                onChange={(format) => set({ format })}
+                problem={said('/source/format')}
+              />
+            )}
             {locations && locations.length > 1 && (
               <SelectField
                 label="Location"
@@ -154,7 +190,7 @@ export function ImportForm({ from, onImported, onCancel }: ImportFormProps) {
               />
             )}
           </FieldRow>
-          {!several && (
+          {!several && from !== 'imprint' && (
             <TextField
               label="Expected digest"
               optional
@@ -242,6 +278,15 @@ function ofStorage(
       ...formatOf(values),
       ...(values.digest.trim() ? { digest: values.digest.trim() } : {}),
     },
+  }
+}
+
+function ofImprint(values: Typed, location: Location, typed: ImprintValues): ImageCreate {
+  const [server, image_id, token] = [typed.server.trim(), typed.image.trim(), typed.token.trim()]
+  return {
+    name: values.name.trim(),
+    location_id: location.id,
+    source: { type: 'imprint', server, image_id, token },
   }
 }
 

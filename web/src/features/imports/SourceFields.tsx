@@ -113,3 +113,48 @@ export function StorageFields({ kind, typed, onKind, onChange, submitted, said }
     </>
   )
 }
+
+export interface ImprintValues {
+  server: string
+  image: string
+  token: string
+}
+
+interface ImprintFieldsProps {
+  typed: ImprintValues
+  onChange: (patch: Partial<ImprintValues>) => void
+  problemOf: (field: keyof ImprintValues) => string | null
+}
+
+/** An image at another provider that runs Imprint. */
+export function ImprintFields({ typed, onChange, problemOf }: ImprintFieldsProps) {
+  return (
+    <>
+      <TextField
+        label="Address of the other panel"
+        placeholder="https://cloud.example.com"
+        help="Where the image is now. That provider runs Imprint, too, and has exports enabled."
+        value={typed.server}
+        onChange={(server) => onChange({ server })}
+        problem={problemOf('server')}
+      />
+      <TextField
+        label="Id of the image"
+        mono
+        placeholder="img_…"
+        help="It is on the page of the image there."
+        value={typed.image}
+        onChange={(image) => onChange({ image })}
+        problem={problemOf('image')}
+      />
+      <TextField
+        label="Token"
+        type="password"
+        help="An API token of your account there. It is kept until the import is over, and not shown again."
+        value={typed.token}
+        onChange={(token) => onChange({ token })}
+        problem={problemOf('token')}
+      />
+    </>
+  )
+}

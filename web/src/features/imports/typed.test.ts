@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest'
-import { digestProblem, headersProblem, parseHeaders, urlProblem } from './typed'
+import {
+  digestProblem,
+  headersProblem,
+  imageIdProblem,
+  parseHeaders,
+  serverProblem,
+  urlProblem,
+} from './typed'
 
 test('an address is one of the web', () => {
   expect(urlProblem(' https://user:x@h.example/disk.qcow2?sig=1 ')).toBeNull()
@@ -26,5 +33,23 @@ test('header fields are lines', () => {
   expect(headersProblem('')).toBeNull()
   for (const wrong of ['no field', ': x', 'Name:', 'a b: c']) {
     expect(headersProblem(wrong), wrong).not.toBeNull()
+  }
+})
+
+test('another provider is named by its address alone', () => {
+  expect(serverProblem(' https://cloud.example.com/ ')).toBeNull()
+  for (const wrong of [
+    '',
+    'cloud.example.com',
+    'https://u:p@h',
+    'https://h/?x=1',
+    'https://h/#x',
+    'ftp://h',
+  ]) {
+    expect(serverProblem(wrong), wrong).not.toBeNull()
+  }
+  expect(imageIdProblem('img_01a22fbc-7ccc-7788-8218-7c39e10d7860')).toBeNull()
+  for (const wrong of ['', 'web', 'img_', 'ins_01a22fbc-7ccc-7788-8218-7c39e10d7860']) {
+    expect(imageIdProblem(wrong), wrong).not.toBeNull()
   }
 })

@@ -53,3 +53,19 @@ export function parseHeaders(typed: string): Record<string, string> {
   })
   return Object.fromEntries(fields)
 }
+
+/** Returns why the address of another Imprint cannot be sent. */
+export function serverProblem(typed: string): string | null {
+  try {
+    const { protocol, host, username, search, hash } = new URL(typed.trim())
+    const isPlain = !username && !search && !hash
+    if (host && isPlain && (protocol === 'http:' || protocol === 'https:')) return null
+  } catch {
+    // Not an address at all.
+  }
+  return 'Enter the address of the other panel, such as https://cloud.example.com.'
+}
+
+/** Returns why the id of an image cannot be sent. */
+export const imageIdProblem = (typed: string): string | null =>
+  /^img_[0-9a-f-]{36}$/.test(typed.trim()) ? null : 'Enter the id of the image, which begins with img_.'

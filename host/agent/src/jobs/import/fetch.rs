@@ -43,6 +43,15 @@ const CHUNK: u64 = 8 << 20;
 pub(super) async fn fetch(job: &Job, assignment: &ImportAssignment) -> Result<Source, JobError> {
     let secrets = job.machine.secrets(SecretsRequest::Task { lease: lease(&job.journal) }).await?;
     let options = options(job, &secrets)?;
+    from_server(job, assignment, options).await
+}
+
+/// Opens a file on a server, or brings it here.
+pub(super) async fn from_server(
+    job: &Job,
+    assignment: &ImportAssignment,
+    options: HttpOptions,
+) -> Result<Source, JobError> {
     let opened = options.clone();
     let opening = blocking(move || HttpSource::open(&opened));
     let remote = match job.control.unless_stopped(opening).await?? {
@@ -63,12 +72,13 @@ pub(super) async fn read_or_bring(
     let size = blob.size();
     require_size(assignment, size)?;
     if assignment.expected.is_none() && !is_packed(job, &blob).await? {
-        return Ok(Source { blob, size });
+        return Ok(Source { blob, size, logical: None });
     }
     bring(job, assignment, blob).await
 }
 
-fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobError> {
+/// Returns how the server of an import is reached: its address and head fields are secrets.
+pub(super) fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobError> {
     let url = secrets
         .get(secret_name::URL)
         .map(SecretText::expose)
@@ -273,7 +283,7 @@ fn too_large(size: u64, most: u64) -> JobError {
 }
 
 /// Returns the failure of the server of an import.
-fn source_error(error: &HttpError) -> JobError {
+pub(super) fn source_error(error: &HttpError) -> JobError {
     let failed = |code| JobError::failed(code, error);
     match error {
         HttpError::Url { .. }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use imprint_domain::image::ImageFormat;
+use imprint_domain::{id::ImageId, image::ImageFormat};
 
 use super::{WaitArgs, storage::setting};
 
@@ -14,16 +14,25 @@ pub(crate) struct ImageImportArgs {
     pub(crate) name: String,
     /// File to upload: raw, qcow2, vhd, vhdx, vmdk, vdi or ova, also inside of gz, xz, zst or bz2,
     /// or the tar.gz of Compute Engine
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "from"])]
-    #[arg(required_unless_present_any = ["url", "from"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "from", "imprint"])]
+    #[arg(required_unless_present_any = ["url", "from", "imprint"])]
     pub(crate) file: Option<PathBuf>,
     /// Address of the file, which the provider's machines fetch
-    #[arg(long, value_name = "URL", conflicts_with = "from")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["from", "imprint"])]
     pub(crate) url: Option<String>,
     /// Object in a storage of yours: s3://BUCKET/KEY or swift://CONTAINER/KEY. The secrets are read
     /// as for `imprint image export --to`
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
+    /// Address of another Imprint that has the image, such as https://cloud.example.com
+    #[arg(long, value_name = "URL", conflicts_with = "from", requires_all = ["image", "token_file"])]
+    pub(crate) imprint: Option<String>,
+    /// Id of the image there
+    #[arg(long, value_name = "ID", requires = "imprint")]
+    pub(crate) image: Option<ImageId>,
+    /// File with a token of an account there, or `-` for standard input
+    #[arg(long, value_name = "FILE", requires = "imprint")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Setting of that storage, such as region=eu-west-1; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting, requires = "from")]
     pub(crate) settings: Vec<(String, String)>,

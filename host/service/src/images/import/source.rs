@@ -6,7 +6,7 @@ use imprint_agent_protocol::secret_name;
 use imprint_domain::{
     Code, Error,
     export::DESTINATION_KINDS,
-    id::TaskId,
+    id::{ImageId, TaskId},
     import::ImportKind,
     plugin_kind::StorageKind,
     secret::{SecretText, Secrets},
@@ -52,6 +52,15 @@ pub enum ImportFrom {
         /// The key of the object.
         key: String,
     },
+    /// It is an image at another Imprint, which exports it (S73).
+    Imprint {
+        /// The address of that Imprint, `http` or `https`.
+        server: String,
+        /// The image there.
+        image: ImageId,
+        /// A token of an account there that may export the image.
+        token: SecretText,
+    },
 }
 
 /// A storage of a customer that an import is read from.
@@ -73,6 +82,8 @@ pub(super) struct Checked {
     pub(super) origin: String,
     /// The object, with the complete settings of its storage.
     pub(super) object: Option<SourceObject>,
+    /// The image at another Imprint.
+    pub(super) elsewhere: Option<ImageId>,
 }
 
 /// Checks a source, and says where it is without anything secret.
@@ -81,14 +92,45 @@ pub(super) async fn check(conn: &Conn<'_>, source: &ImportFrom) -> Result<Checke
         ImportFrom::Upload { file_name } => {
             let shown: String = file_name.chars().filter(|c| !c.is_control()).collect();
             let origin = truncate(shown.trim(), MAX_ORIGIN);
-            Ok(Checked { kind: ImportKind::Upload, origin, object: None })
+            Ok(Checked { kind: ImportKind::Upload, origin, object: None, elsewhere: None })
         }
         ImportFrom::Url { url, headers } => {
             check_headers(headers)?;
-            Ok(Checked { kind: ImportKind::Url, origin: shown_url(url.expose())?, object: None })
+            Ok(Checked {
+                kind: ImportKind::Url,
+                origin: shown_url(url.expose())?,
+                object: None,
+                elsewhere: None,
+            })
         }
         ImportFrom::StorageObject { storage, key } => check_object(conn, storage, key).await,
+        ImportFrom::Imprint { server, image, token } => {
+            let origin = truncate(&format!("{}/images/{image}", shown_server(server)?), MAX_ORIGIN);
+            check_token(token)?;
+            Ok(Checked { kind: ImportKind::Imprint, origin, object: None, elsewhere: Some(*image) })
+        }
     }
+}
+
+/// Returns the address of another Imprint as it is used: nothing of it is secret.
+fn shown_server(server: &str) -> Result<String, Error> {
+    let refuse = || {
+        let detail = "give the address of the other Imprint as the browser shows it, such as https://cloud.example.com";
+        Error::new(Code::InvalidRequest, detail).at("/source/server")
+    };
+    let shown = shown_url(server).map_err(|_| refuse())?;
+    let typed = server.trim_end_matches('/');
+    let same = shown.trim_end_matches('/').eq_ignore_ascii_case(typed);
+    if same { Ok(typed.to_owned()) } else { Err(refuse()) }
+}
+
+fn check_token(token: &SecretText) -> Result<(), Error> {
+    let text = token.expose();
+    if text.is_empty() || text.len() > MAX_URL || !text.chars().all(|c| c.is_ascii_graphic()) {
+        let detail = "give the token as the other Imprint showed it";
+        return Err(Error::new(Code::InvalidRequest, detail).at("/source/token"));
+    }
+    Ok(())
 }
 
 async fn check_object(conn: &Conn<'_>, asked: &SourceStorage, key: &str) -> Result<Checked, Error> {
@@ -115,7 +157,7 @@ async fn check_object(conn: &Conn<'_>, asked: &SourceStorage, key: &str) -> Resu
     let origin = truncate(&format!("{kind}://{path}"), MAX_ORIGIN);
     let storage = OwnedStorage { kind: kind.clone(), settings };
     let object = Some(SourceObject { storage, key: key.to_owned() });
-    Ok(Checked { kind: ImportKind::StorageObject, origin, object })
+    Ok(Checked { kind: ImportKind::StorageObject, origin, object, elsewhere: None })
 }
 
 fn check_headers(headers: &[(String, SecretText)]) -> Result<(), Error> {
@@ -166,18 +208,24 @@ fn shown_url(url: &str) -> Result<String, Error> {
 /// Seals the secrets of a source until the task is over: the address and the head fields of a
 /// server, or those of a storage.
 pub(super) async fn seal_source(change: &Change<'_>, task: TaskId, source: &ImportFrom) -> Result<(), Error> {
-    let secrets: Vec<(String, &SecretText)> = match source {
+    let field = |name: &str| format!("{}{name}", secret_name::HEADER);
+    let secrets: Vec<(String, SecretText)> = match source {
         ImportFrom::Upload { .. } => Vec::new(),
         ImportFrom::Url { url, headers } => {
-            let named = headers.iter().map(|(name, value)| (format!("{}{name}", secret_name::HEADER), value));
-            std::iter::once((secret_name::URL.to_owned(), url)).chain(named).collect()
+            let named = headers.iter().map(|(name, value)| (field(name), value.clone()));
+            std::iter::once((secret_name::URL.to_owned(), url.clone())).chain(named).collect()
         }
         ImportFrom::StorageObject { storage, .. } => {
-            storage.secrets.iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            storage.secrets.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+        }
+        ImportFrom::Imprint { server, token, .. } => {
+            let bearer = SecretText::new(format!("Bearer {}", token.expose()));
+            let server = SecretText::new(shown_server(server)?);
+            vec![(secret_name::URL.to_owned(), server), (field("authorization"), bearer)]
         }
     };
     for (name, value) in secrets {
-        let sealed = seal::seal(change, &task, &name, value)?;
+        let sealed = seal::seal(change, &task, &name, &value)?;
         of_task::put(&change.tx, task, &sealed).await.db()?;
     }
     Ok(())
@@ -206,6 +254,21 @@ mod tests {
             "disk.raw",
         ] {
             assert_eq!(shown(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_imprint_is_named_by_its_address_alone() {
+        let shown = |server: &str| shown_server(server).ok();
+        assert_eq!(shown("https://cloud.example.com/").as_deref(), Some("https://cloud.example.com"));
+        assert_eq!(shown("http://10.0.0.1:8080/at").as_deref(), Some("http://10.0.0.1:8080/at"));
+        for wrong in
+            ["cloud.example.com", "https://u:p@h", "https://h/?x", "https://h/#images", "ftp://h", ""]
+        {
+            assert_eq!(shown(wrong), None, "{wrong}");
+        }
+        for (token, is_right) in [("imp_abc-1.2", true), ("", false), ("a b", false), ("a\r\nX: y", false)] {
+            assert_eq!(check_token(&SecretText::new(token.to_owned())).is_ok(), is_right, "{token:?}");
         }
     }
 
