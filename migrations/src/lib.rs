@@ -43,6 +43,7 @@ mod m20261201_000052_create_image_findings;
 mod m20261201_000053_create_billing;
 mod m20261201_000060_add_import_sources;
 mod m20261201_000061_version_locations;
+mod m20261201_000062_create_webhooks;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait,
@@ -111,6 +112,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261201_000053_create_billing::Migration),
             Box::new(m20261201_000060_add_import_sources::Migration),
             Box::new(m20261201_000061_version_locations::Migration),
+            Box::new(m20261201_000062_create_webhooks::Migration),
         ]
     }
 }

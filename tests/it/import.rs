@@ -351,7 +351,7 @@ async fn files_of_every_kind_are_the_same_disk() -> Result<()> {
 /// S73, S74: from servers with ranges, without, and with a password; and what they do wrong.
 #[tokio::test]
 async fn a_disk_is_imported_from_a_server() -> Result<()> {
-    let demo = demo("[agent]\nimport_private_networks = true\n").await?;
+    let demo = demo("[agent]\nimport_networks = [\"127.0.0.0/8\"]\n").await?;
     let sample = Sample::new(40 * MIB)?;
     let bytes = fs::read(sample.converted("qcow2")?)?;
     let sha256 = format!("sha256:{}", hex(&Sha256::digest(&bytes)));

@@ -46,3 +46,4 @@ mod storage_scan;
 mod storage_settings;
 mod swift;
 mod web_sources;
+mod webhooks;

@@ -3,11 +3,13 @@
 
 use anyhow::Result;
 use imprint_tests::{
+    authority::Authority,
     client::id,
     ledger::{self, last_sequence},
     s3::{ACCESS_KEY, S3Server, SECRET_KEY},
     server::Server,
     storages::{bound_only, failed_step},
+    tls_front::TlsFront,
     tools,
 };
 use serde_json::{Value, json};
@@ -85,5 +87,41 @@ async fn the_connection_test_names_what_is_wrong_with_a_bucket() -> Result<()> {
     }
     let failed = failed_step(&admin, draft(good, "another-secret-key")).await?;
     assert_eq!(failed.as_ref().map(|step| &step["setting"]), Some(&json!("secret-key")), "{failed:?}");
+    Ok(())
+}
+
+/// Over TLS, with an authority that the settings name; and without it.
+#[tokio::test]
+async fn a_bucket_is_reached_over_tls_by_its_own_authority_only() -> Result<()> {
+    let s3 = S3Server::start().await?;
+    let (authority, other) = (Authority::new()?, Authority::new()?);
+    let front = TlsFront::start(&authority, &s3.url).await?;
+    let server = Server::demo().await?;
+    let (admin, customer) = (server.admin().await?, server.customer().await?);
+    let mut settings = settings(&s3);
+    settings["endpoint"] = json!(front.url);
+    for certificate in [None, Some(other.pem())] {
+        if let Some(pem) = certificate {
+            settings["ca-certificate"] = json!(pem);
+        }
+        let failed = failed_step(&admin, draft(settings.clone(), SECRET_KEY)).await?;
+        assert_eq!(
+            failed.as_ref().map(|step| &step["setting"]),
+            Some(&json!("ca-certificate")),
+            "{failed:?}"
+        );
+    }
+    settings["ca-certificate"] = json!(authority.pem());
+    let mut storage = draft(settings, SECRET_KEY);
+    storage["name"] = json!("bucket");
+    bound_only(&admin, &storage).await?;
+    let first = customer.running_instance("demo-1").await?;
+    server.console_says(id(&first), "LEDGER seq=").await?;
+    let (image, _) = customer.capture(id(&first), "over TLS", json!({})).await?;
+    let found = ledger::inspect(&s3.objects()?[0], "qcow2")?;
+    assert!(found.verification.is_consistent(), "{found:?}");
+    let second = customer.deploy(id(&image), "second", json!({})).await?;
+    let start = server.console_says(id(&second), "LEDGER start").await?;
+    assert_eq!(last_sequence(&start), Some(found.verification.last_sequence));
     Ok(())
 }

@@ -10,11 +10,13 @@ pub mod garage;
 pub mod ledger;
 pub mod nfs;
 pub mod process;
+pub mod receiver;
 pub mod relay;
 pub mod s3;
 pub mod server;
 pub mod storages;
 pub mod swift;
+pub mod tls_front;
 pub mod tools;
 pub mod web;
 

@@ -60,7 +60,7 @@ test('an export to a bucket says what it needs and why it is refused', async ({ 
   await dialog.getByLabel('Access key').fill('AKIA')
   await dialog.getByLabel('Secret key').fill('secret')
   await dialog.getByRole('button', { name: 'Further settings' }).click()
-  await dialog.getByLabel('Settings', { exact: true }).fill('private-networks=true')
+  await dialog.getByRole('textbox', { name: /^Settings/ }).fill('private-networks=true')
   await dialog.getByRole('button', { name: 'Export' }).click()
   await expect(dialog).toContainText('does not permit exports to addresses of private networks')
   await expectAccessible(page)

@@ -116,6 +116,11 @@ const sshKeys = createRoute({
   path: '/ssh-keys',
   component: lazyRouteComponent(() => import('@/routes/SshKeysPage'), 'SshKeysPage'),
 })
+const webhooks = createRoute({
+  getParentRoute: () => shell,
+  path: '/webhooks',
+  component: lazyRouteComponent(() => import('@/routes/WebhooksPage'), 'WebhooksPage'),
+})
 const userScripts = createRoute({
   getParentRoute: () => shell,
   path: '/user-scripts',
@@ -216,6 +221,7 @@ export const router = createRouter({
       usage,
       sshKeys,
       userScripts,
+      webhooks,
       admin.addChildren([
         storages,
         addStorage,

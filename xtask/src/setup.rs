@@ -65,6 +65,8 @@ const TESTS: &[Need] = &[
     need("sqlite3", "sqlite3"),
     // Shows a server another time than that of the machine.
     need("faketime", "faketime"),
+    // The oracle of signatures.
+    need("openssl", "openssl"),
     need("vhdimount", "libvhdi-utils"),
     need("chromium-headless-shell", "chromium-headless-shell"),
     need("runuser", "util-linux"),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use imprint_domain::id::{InstanceId, TaskId};
+use imprint_http_client::PrivateNetworks;
 use rustix::process::geteuid;
 
 /// A program that drivers may start.
@@ -58,8 +59,9 @@ pub struct Settings {
     pub stop_deadline: Duration,
     /// How objects are served; `None` for not at all.
     pub objects: Option<ObjectSettings>,
-    /// Whether imports may read from servers of this machine and of private networks.
-    pub import_private_networks: bool,
+    /// The private networks that imports may read from. Storages of customers are read there only
+    /// where it is all of them.
+    pub import_networks: PrivateNetworks,
 }
 
 impl Settings {
@@ -80,7 +82,7 @@ impl Settings {
             stop_watchdog: Duration::from_secs(5),
             stop_deadline: Duration::from_secs(60),
             objects: None,
-            import_private_networks: false,
+            import_networks: PrivateNetworks::None,
         }
     }
 }

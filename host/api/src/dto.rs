@@ -32,5 +32,6 @@ pub mod task;
 mod time;
 pub mod usage;
 pub mod user_script;
+pub mod webhook;
 
 pub(crate) use convert::byte_size;

@@ -25,3 +25,4 @@ pub(crate) mod tokens;
 pub(crate) mod uploads;
 pub(crate) mod usage;
 pub(crate) mod user_scripts;
+pub(crate) mod webhooks;

@@ -1,11 +1,12 @@
 //! Prometheus metrics: requests by route and status, their duration, open streams; and those of
-//! captures, exports, image storages and metering, which are read from the database when they are
-//! asked for.
+//! captures, exports, image storages, metering and webhooks, which are read from the database when
+//! they are asked for.
 
 pub(crate) mod billing_metrics;
 pub(crate) mod capture_metrics;
 pub(crate) mod export_metrics;
 pub(crate) mod storage_metrics;
+pub(crate) mod webhook_metrics;
 
 use std::{
     collections::BTreeMap,

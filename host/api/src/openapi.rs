@@ -30,6 +30,7 @@ use crate::{
         (name = "sessions", description = "Sign-in and the current account"),
         (name = "tokens", description = "API tokens"),
         (name = "saved", description = "SSH keys and user scripts that an account saves for new instances"),
+        (name = "webhooks", description = "Where an account has its events sent to"),
         (name = "catalogue", description = "Locations, hypervisors and media groups"),
         (name = "images", description = "Images"),
         (name = "exports", description = "Files of images in other formats"),

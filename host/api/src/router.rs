@@ -21,7 +21,7 @@ use crate::{
     endpoints::{
         accounts, admin, agent, downloads, events, exports, hypervisors, images, instances, isos, locations,
         media_groups, operations, panel, problems, sessions, shares, ssh_keys, tasks, tokens, uploads, usage,
-        user_scripts,
+        user_scripts, webhooks,
     },
     openapi,
     problem::{self, ApiError},
@@ -92,6 +92,12 @@ fn customer() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::token_delete))
         .routes(routes!(ssh_keys::ssh_key_list, ssh_keys::ssh_key_create))
         .routes(routes!(ssh_keys::ssh_key_show, ssh_keys::ssh_key_update, ssh_keys::ssh_key_delete))
+        .routes(routes!(webhooks::webhook_list, webhooks::webhook_create))
+        .routes(routes!(webhooks::webhook_show, webhooks::webhook_update, webhooks::webhook_delete))
+        .routes(routes!(webhooks::webhook_rotate_secret))
+        .routes(routes!(webhooks::webhook_test))
+        .routes(routes!(webhooks::webhook_redeliver))
+        .routes(routes!(webhooks::webhook_delivery_list))
         .routes(routes!(user_scripts::user_script_list, user_scripts::user_script_create))
         .routes(routes!(
             user_scripts::user_script_show,

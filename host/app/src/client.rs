@@ -40,6 +40,7 @@ mod storage_test;
 pub(crate) mod table;
 mod task;
 mod watch;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ pub(crate) async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Task(args) => task::run(args).await,
         ClientCommand::SshKey(args) => saved::ssh_key(args).await,
         ClientCommand::UserScript(args) => saved::user_script(args).await,
+        ClientCommand::Webhook(args) => webhook::webhook(args).await,
         ClientCommand::StockImage(args) => stock_image::run(args).await,
         ClientCommand::MediaGroup(args) => media_group::run(args).await,
         ClientCommand::Storage(args) => storage::run(args).await,

@@ -12,3 +12,4 @@ pub(crate) mod serve;
 pub(crate) mod settings;
 mod signals;
 mod upload_sender;
+mod webhook_sender;

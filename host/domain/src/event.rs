@@ -39,6 +39,9 @@ string_enum! {
         StorageChanged = "storage.changed",
         /// An image storage was removed.
         StorageDeleted = "storage.deleted",
+        /// Hours of usage were metered: the feed of billing has more. The accounts of admins have
+        /// these events.
+        BillingHoursMetered = "billing.hours_metered",
         /// The cost of the month has reached an amount of the account's budget. Admins have these
         /// events too.
         BillingBudgetReached = "billing.budget_reached",

@@ -131,6 +131,10 @@ ids! {
     SshKeyId = "key";
     /// A saved user script.
     UserScriptId = "scr";
+    /// A webhook.
+    WebhookId = "whk";
+    /// An attempt to deliver a message to a webhook.
+    DeliveryId = "dlv";
     /// A browser session.
     SessionId = "ses";
     /// An interval of usage.

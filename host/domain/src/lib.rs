@@ -53,6 +53,7 @@ pub mod task_error;
 pub mod time;
 mod transition;
 pub mod user_script;
+pub mod webhook;
 pub mod windows;
 
 pub use error::{Code, Error};

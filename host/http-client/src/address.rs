@@ -17,18 +17,19 @@ use ureq::{
 
 use crate::{
     error::HttpError,
+    private_networks::PrivateNetworks,
     reserved::{self, Failure, SourcePort},
 };
 
 /// Resolves names, and refuses those that lead where nothing may be connected to.
 #[derive(Debug)]
 pub(crate) struct CheckedResolver {
-    pub(crate) private_networks: bool,
+    private_networks: PrivateNetworks,
     system: DefaultResolver,
 }
 
 impl CheckedResolver {
-    pub(crate) fn new(private_networks: bool) -> Self {
+    pub(crate) fn new(private_networks: PrivateNetworks) -> Self {
         Self { private_networks, system: DefaultResolver::default() }
     }
 }
@@ -45,7 +46,7 @@ impl Resolver for CheckedResolver {
         // One forbidden address refuses the name: which of them would be connected to is not
         // decided here.
         for address in found.iter() {
-            check_address(host, address.ip(), self.private_networks)
+            check_address(host, address.ip(), &self.private_networks)
                 .map_err(|error| ureq::Error::Other(Box::new(error)))?;
         }
         Ok(found)
@@ -56,9 +57,13 @@ impl Resolver for CheckedResolver {
 ///
 /// # Errors
 ///
-/// [`HttpError::PrivateNetwork`] for an address of a private network, unless these are permitted.
-pub fn check_address(host: &str, address: IpAddr, private_networks: bool) -> Result<(), HttpError> {
-    if private_networks || !is_private(address) {
+/// [`HttpError::PrivateNetwork`] for an address of a private network, unless it is permitted.
+pub fn check_address(
+    host: &str,
+    address: IpAddr,
+    private_networks: &PrivateNetworks,
+) -> Result<(), HttpError> {
+    if !is_private(address) || private_networks.permit(address) {
         return Ok(());
     }
     Err(HttpError::PrivateNetwork { host: host.to_owned(), address })
@@ -82,7 +87,7 @@ pub fn connect(
     host: &str,
     port: u16,
     from: SourcePort,
-    private_networks: bool,
+    private_networks: &PrivateNetworks,
     limit: Duration,
 ) -> Result<TcpStream, HttpError> {
     let failed = |why: String| HttpError::Connect { host: format!("{host}:{port}"), why };

@@ -23,6 +23,7 @@ use crate::{
     body,
     error::HttpError,
     pinned::{CertificateDigest, PinnedConnector},
+    private_networks::PrivateNetworks,
     tls::{self, Authority},
 };
 
@@ -43,8 +44,8 @@ pub type Answer = Response<Body>;
 /// How servers are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// Whether addresses of this machine and of private networks may be connected to.
-    pub private_networks: bool,
+    /// The private networks that may be connected to.
+    pub private_networks: PrivateNetworks,
     /// Whether servers with `https://` are reached: the system's authorities are read then.
     pub tls: bool,
     /// The authorities that are trusted to certify servers with `https://`, in addition to those of
@@ -59,7 +60,8 @@ impl ClientOptions {
     /// Returns the options for the one server with that certificate, which may be in a private
     /// network.
     pub fn pinned(certificate: CertificateDigest) -> Self {
-        Self { private_networks: true, tls: true, authorities: Vec::new(), pinned: Some(certificate) }
+        let private_networks = PrivateNetworks::All;
+        Self { private_networks, tls: true, authorities: Vec::new(), pinned: Some(certificate) }
     }
 }
 
@@ -102,7 +104,7 @@ impl Client {
             .timeout_per_write(Some(pause))
             .allow_non_standard_methods(true)
             .build();
-        let resolver = CheckedResolver::new(options.private_networks);
+        let resolver = CheckedResolver::new(options.private_networks.clone());
         let agent = match options.pinned {
             None => Agent::with_parts(config, DefaultConnector::new(), resolver),
             Some(digest) => {

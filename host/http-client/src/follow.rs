@@ -16,6 +16,7 @@ use crate::{
     client::{Answer, Client, ClientOptions},
     error::HttpError,
     options::HttpOptions,
+    private_networks::PrivateNetworks,
     web_address::{Address, shown_url},
 };
 
@@ -60,7 +61,7 @@ pub(crate) struct Follower {
 #[derive(Debug)]
 struct Known {
     tls: bool,
-    private_networks: bool,
+    private_networks: PrivateNetworks,
     client: Arc<Client>,
 }
 
@@ -93,7 +94,7 @@ impl Follower {
     ///
     /// As [`Client::new`].
     pub(crate) fn start(&self) -> Result<Target, HttpError> {
-        self.target(self.origin.0.clone(), self.options.private_networks, false)
+        self.target(self.origin.0.clone(), self.options.private_networks.clone(), false)
     }
 
     /// Returns where an answer of `from` redirects to; `None` where it does not.
@@ -105,8 +106,10 @@ impl Follower {
         let Some(location) = location(answer) else { return Ok(None) };
         let address = from.address.as_ref().unwrap_or(&self.origin.0).redirected(&location)?;
         let (host, port) = self.origin.0.host();
-        let private =
-            self.options.private_networks && *self.is_private.get_or_init(|| leads_to_private(host, port));
+        let permitted = self.options.private_networks.clone();
+        let is_inside = permitted != PrivateNetworks::None
+            && *self.is_private.get_or_init(|| leads_to_private(host, port));
+        let private = if is_inside { permitted } else { PrivateNetworks::None };
         self.target(address, private, true).map(Some)
     }
 
@@ -135,7 +138,12 @@ impl Follower {
         Ok((answer, target))
     }
 
-    fn target(&self, address: Address, private: bool, is_redirected: bool) -> Result<Target, HttpError> {
+    fn target(
+        &self,
+        address: Address,
+        private: PrivateNetworks,
+        is_redirected: bool,
+    ) -> Result<Target, HttpError> {
         let client = self.client(address.is_encrypted(), private)?;
         let mut request = http::Request::get(address.uri()?)
             .body(())
@@ -150,14 +158,15 @@ impl Follower {
         Ok(Target { client, request, address: Some(address), is_redirected })
     }
 
-    fn client(&self, tls: bool, private_networks: bool) -> Result<Arc<Client>, HttpError> {
+    fn client(&self, tls: bool, private_networks: PrivateNetworks) -> Result<Arc<Client>, HttpError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |known: &&Known| (known.tls, known.private_networks) == (tls, private_networks);
+        let fits = |known: &&Known| known.tls == tls && known.private_networks == private_networks;
         if let Some(known) = clients.iter().find(fits) {
             return Ok(known.client.clone());
         }
         let authorities = self.options.authorities.clone();
-        let options = ClientOptions { private_networks, tls, authorities, pinned: None };
+        let options =
+            ClientOptions { private_networks: private_networks.clone(), tls, authorities, pinned: None };
         let client = Arc::new(Client::with_pause(&options, self.options.retries.pause)?);
         clients.push(Known { tls, private_networks, client: client.clone() });
         Ok(client)

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use ureq::http::HeaderMap;
 
-use crate::{client::PAUSE, tls::Authority, web_address::shown_url};
+use crate::{client::PAUSE, private_networks::PrivateNetworks, tls::Authority, web_address::shown_url};
 
 /// The number of attempts for a request: with the pauses between them, some 20 seconds.
 const ATTEMPTS: u32 = 8;
@@ -18,9 +18,9 @@ pub struct HttpOptions {
     /// Fields of the head of each request, such as a token; like a password, sent to this server
     /// only.
     pub headers: HeaderMap,
-    /// Whether addresses of this machine and of private networks may be connected to. A redirect
-    /// leads to them only where the address itself is one of them.
-    pub private_networks: bool,
+    /// The private networks that may be connected to. A redirect leads to them only where the
+    /// address itself is in one.
+    pub private_networks: PrivateNetworks,
     /// The authorities that are trusted to certify servers with `https://`, in addition to those of
     /// the system.
     pub authorities: Vec<Authority>,

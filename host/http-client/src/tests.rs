@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use crate::{HttpError, HttpOptions, HttpSource, Retries, address::check_address};
+use crate::{HttpError, HttpOptions, HttpSource, PrivateNetworks, Retries, address::check_address};
 use imprint_ports::BlockSource;
 use std::{io, sync::atomic::Ordering, time::Duration};
 
@@ -40,7 +40,7 @@ fn object() -> Vec<u8> {
 /// Options for tests: few attempts, and short pauses within a body.
 fn options(url: String) -> HttpOptions {
     let retries = Retries { attempts: 3, pause: Duration::from_millis(500), ..Retries::default() };
-    HttpOptions { url, private_networks: true, retries, ..HttpOptions::default() }
+    HttpOptions { url, private_networks: PrivateNetworks::All, retries, ..HttpOptions::default() }
 }
 
 /// A server on loopback; its threads end with the test's process.
@@ -196,7 +196,7 @@ fn private_networks_are_refused_unless_allowed() {
     for url in
         ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://10.0.0.1/x", "http://169.254.169.254/latest"]
     {
-        let options = HttpOptions { private_networks: false, ..options(url.to_owned()) };
+        let options = HttpOptions { private_networks: PrivateNetworks::None, ..options(url.to_owned()) };
         assert_eq!(
             HttpSource::open(&options).map(|_| ()).unwrap_err().code(),
             "denied.private-network",
@@ -207,13 +207,14 @@ fn private_networks_are_refused_unless_allowed() {
 
 #[test]
 fn addresses_of_private_networks_are_recognised() {
-    let permitted = |address: &str| check_address("host", address.parse().unwrap(), false).is_ok();
+    let permitted =
+        |address: &str| check_address("host", address.parse().unwrap(), &PrivateNetworks::None).is_ok();
     for public in ["93.184.216.34", "2606:4700::1111"] {
         assert!(permitted(public), "{public}");
     }
     for private in ["::ffff:192.168.0.1", "64:ff9b::a00:1", "fd00::1", "100.64.0.1", "0.0.0.0", "224.0.0.1"] {
         assert!(!permitted(private), "{private}");
-        assert!(check_address("host", private.parse().unwrap(), true).is_ok(), "{private}");
+        assert!(check_address("host", private.parse().unwrap(), &PrivateNetworks::All).is_ok(), "{private}");
     }
 }
 

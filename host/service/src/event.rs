@@ -137,11 +137,16 @@ const BATCH: u32 = 100;
 /// The longest wait; the follower polls much more often than that.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// Follows an account's events.
-pub struct EventFollower {
+/// Reads what an account's events are about, as the account sees it.
+pub(crate) struct EventViewer {
     service: Service,
     account_id: AccountId,
     audience: Audience,
+}
+
+/// Follows an account's events.
+pub struct EventFollower {
+    viewer: EventViewer,
     filter: EventFilter,
     start: EventStart,
     /// The number of the last event that was returned or skipped.
@@ -161,7 +166,8 @@ impl EventFilter {
             EventKind::StorageChanged | EventKind::StorageDeleted => EventTopic::Storage,
             EventKind::IsoChanged | EventKind::IsoDeleted => EventTopic::Iso,
             EventKind::ExportChanged | EventKind::ExportDeleted => EventTopic::Export,
-            EventKind::BillingBudgetReached
+            EventKind::BillingHoursMetered
+            | EventKind::BillingBudgetReached
             | EventKind::BillingMonthClosed
             | EventKind::BillingRateChanged => EventTopic::Billing,
             EventKind::TaskChanged | EventKind::TaskAlert => EventTopic::Task,
@@ -186,22 +192,35 @@ impl EventFollower {
     pub async fn next(&mut self) -> Result<EventView, Error> {
         loop {
             while let Some(event) = self.ahead.front().cloned() {
-                let view = if self.filter.takes(&event) { self.view(&event).await? } else { None };
+                let view = if self.filter.takes(&event) { self.viewer.view(&event).await? } else { None };
                 self.last = event.sequence;
                 self.ahead.pop_front();
                 if let Some(view) = view {
                     return Ok(view);
                 }
             }
-            let events = event::after(&self.service.read(), self.account_id, self.last, BATCH).await.db()?;
+            let EventViewer { service, account_id, .. } = &self.viewer;
+            let events = event::after(&service.read(), *account_id, self.last, BATCH).await.db()?;
             if events.is_empty() {
-                wait_for_change(&mut self.receiver, self.account_id, LONGEST_WAIT).await;
+                wait_for_change(&mut self.receiver, *account_id, LONGEST_WAIT).await;
             }
             self.ahead.extend(events);
         }
     }
+}
 
-    async fn view(&self, event: &Event) -> Result<Option<EventView>, Error> {
+impl EventViewer {
+    pub(crate) const fn new(service: Service, account_id: AccountId, audience: Audience) -> Self {
+        Self { service, account_id, audience }
+    }
+
+    /// Returns an event with the current state of what it is about; `None` for one that the account
+    /// does not see any more.
+    ///
+    /// # Errors
+    ///
+    /// An error of the database.
+    pub(crate) async fn view(&self, event: &Event) -> Result<Option<EventView>, Error> {
         let subject = match event.kind {
             EventKind::ImageChanged => match event.image_id {
                 Some(id) => self.image(id).await?,
@@ -243,7 +262,9 @@ impl EventFollower {
             },
             EventKind::BillingBudgetReached => Subject::Billing,
             // The account may have been that of an admin when the event was written.
-            EventKind::BillingMonthClosed | EventKind::BillingRateChanged => match self.audience {
+            EventKind::BillingHoursMetered
+            | EventKind::BillingMonthClosed
+            | EventKind::BillingRateChanged => match self.audience {
                 Audience::Operator => Subject::Billing,
                 Audience::Customer => return Ok(None),
             },
@@ -363,9 +384,7 @@ impl Service {
         let (EventStart::Snapshot { sequence: last }
         | EventStart::Resumed { sequence: last }
         | EventStart::Reset { sequence: last }) = start;
-        let service = self.clone();
-        let ahead = VecDeque::new();
-        let audience = Audience::of(op);
-        Ok(EventFollower { service, account_id, audience, filter, start, last, ahead, receiver })
+        let viewer = EventViewer::new(self.clone(), account_id, Audience::of(op));
+        Ok(EventFollower { viewer, filter, start, last, ahead: VecDeque::new(), receiver })
     }
 }

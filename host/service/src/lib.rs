@@ -13,7 +13,8 @@
 //! Layers, from below: `change` (a transaction with its events), `secrets` (sealing and opening
 //! them), `objects` (which agents serve them, and the tokens), `tasks` (their life cycle, without
 //! use cases of other nouns), then the nouns in `auth`, `saved`, `catalogue`, `storages`,
-//! `images`, `exports`, `isos`, `sharing` and `instances`, then `agent_api` and `bootstrap`.
+//! `images`, `exports`, `isos`, `sharing` and `instances`, then `webhooks`, `agent_api` and
+//! `bootstrap`.
 //!
 //! Not here: HTTP (`api`), rows and SQL (`store`), the work next to the disks (`agent`).
 
@@ -43,6 +44,7 @@ mod sharing;
 mod storages;
 mod tasks;
 mod validate;
+mod webhooks;
 
 pub use auth::account::{AccountCreate, AccountPatch, AccountView};
 pub use auth::session::{SignIn, SignedIn};
@@ -81,6 +83,7 @@ pub use images::import::{
 };
 pub use images::stock_image::{ObjectAdopt, StockImageCreate};
 pub use images::view::{CaptureView, CatalogueView, DeprecationView, ImagePlace, ImageView, SourceInstance};
+pub use imprint_store::webhook::{WebhookCounts, delivery::Delivery};
 pub use instances::capture_facts::CaptureAllowed;
 pub use instances::deploy::FamilyChoice;
 pub use instances::install::InstanceInstall;
@@ -107,3 +110,7 @@ pub use storages::{
 pub use tasks::capture_failure::CaptureMetrics;
 pub use tasks::reconcile::Reconciled;
 pub use tasks::task::{SupportView, TaskErrorView, TaskList, TaskView};
+pub use webhooks::{
+    WebhookAndSecret, WebhookCreate, WebhookPatch, WebhookView,
+    deliver::{WebhookAttempt, WebhookContent, WebhookMessage},
+};

@@ -10,7 +10,7 @@ use imprint_domain::{Code, Error};
 const MAX_SAVED: u64 = 100;
 
 /// Refuses one more; `have` is counted in the transaction that adds it.
-fn require_room(have: u64, what: &str) -> Result<(), Error> {
+pub(crate) fn require_room(have: u64, what: &str) -> Result<(), Error> {
     if have < MAX_SAVED {
         return Ok(());
     }

@@ -45,6 +45,7 @@ pub mod task;
 pub mod testing;
 pub mod token;
 pub mod user_script;
+pub mod webhook;
 
 pub use connect::{Conn, Store, Target, WriteTx};
 pub use error::StoreError;

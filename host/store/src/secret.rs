@@ -162,6 +162,11 @@ table! {
 }
 
 table! {
+    /// The secrets by which messages to webhooks are signed.
+    of_webhook, "webhook_secrets", WebhookId, webhook_id, imprint_domain::id::WebhookId
+}
+
+table! {
     /// The secrets of tasks that test a storage. They are removed when the task ends.
     of_task, "task_secrets", TaskId, task_id, imprint_domain::id::TaskId
 }

@@ -73,6 +73,12 @@ export const keys = {
   },
   /** The saved SSH keys of the account. */
   sshKeys: ['ssh-keys'] as const,
+  webhooks: {
+    /** Matches the list and all deliveries. */
+    all: ['webhooks'] as const,
+    list: ['webhooks', 'list'] as const,
+    deliveries: (id: string) => ['webhooks', 'deliveries', id] as const,
+  },
   /** What the account used and what it costs. */
   usage: {
     all: ['usage'] as const,

@@ -27,6 +27,7 @@ const KINDS = [
   'iso.deleted',
   'export.changed',
   'export.deleted',
+  'billing.hours_metered',
   'billing.budget_reached',
   'billing.month_closed',
   'billing.rate_changed',

@@ -1829,6 +1829,127 @@ export interface paths {
         patch: operations["user_script_update"];
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the account's webhooks */
+        get: operations["webhook_list"];
+        put?: never;
+        /**
+         * Add a webhook
+         * @description Events of the account from now on are sent, each once or more often, in their order. The secret
+         *     is shown once.
+         */
+        post: operations["webhook_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a webhook */
+        get: operations["webhook_show"];
+        put?: never;
+        post?: never;
+        /** Delete a webhook */
+        delete: operations["webhook_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook, or switch it on or off
+         * @description Switched on again, it continues after the last event that was delivered.
+         */
+        patch: operations["webhook_update"];
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/actions/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Deliver events again, from one of them on */
+        post: operations["webhook_redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/actions/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a webhook a new secret
+         * @description Messages are signed with it from now on; the one before does not count any more.
+         */
+        post: operations["webhook_rotate_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/actions/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message that tests a webhook
+         * @description It is sent once. Its deliveries say what came of it.
+         */
+        post: operations["webhook_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the attempts to deliver messages
+         * @description The latest 200 are kept.
+         */
+        get: operations["webhook_delivery_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -2385,6 +2506,11 @@ export interface components {
          * @enum {string}
          */
         DeclaredOs: "linux" | "windows" | "other";
+        /**
+         * @description An id with the prefix `dlv`; ids sort by age.
+         * @example dlv_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        DeliveryId: string;
         /** @description Why an image should not be used for new instances any more, though it can be. */
         Deprecation: {
             /** @description The text of the notice, which customers read. */
@@ -2524,7 +2650,7 @@ export interface components {
          * @description What changed.
          * @enum {string}
          */
-        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "export.changed" | "export.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "billing.budget_reached" | "billing.month_closed" | "billing.rate_changed" | "task.changed" | "task.alert";
+        EventKind: "image.changed" | "image.deleted" | "instance.changed" | "instance.deleted" | "media_group.changed" | "media_group.deleted" | "share.changed" | "share.deleted" | "export.changed" | "export.deleted" | "iso.changed" | "iso.deleted" | "storage.changed" | "storage.deleted" | "billing.hours_metered" | "billing.budget_reached" | "billing.month_closed" | "billing.rate_changed" | "task.changed" | "task.alert";
         /** @description An export and the task that makes it. */
         ExportAndTask: {
             /** @description The export. */
@@ -3982,6 +4108,20 @@ export interface components {
         Page_UserScript: {
             /** @description The items in the requested order. */
             items: components["schemas"]["UserScript"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Webhook: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["Webhook"][];
+            /** @description The `page_token` of the next page; `null` on the last one. */
+            next_page_token: string | null;
+        };
+        /** @description A page of a list. */
+        Page_WebhookDelivery: {
+            /** @description The items in the requested order. */
+            items: components["schemas"]["WebhookDelivery"][];
             /** @description The `page_token` of the next page; `null` on the last one. */
             next_page_token: string | null;
         };
@@ -5510,6 +5650,139 @@ export interface components {
             name?: string | null;
             /** @description The new content, at most 64 KiB. */
             content?: string | null;
+        };
+        /** @description A webhook: where the account has its events sent to. */
+        Webhook: {
+            /** @description The id of the webhook. */
+            id: components["schemas"]["WebhookId"];
+            /** @description The name of the webhook, which is unique in the account. */
+            name: string;
+            /** @description The address that messages are sent to. */
+            url: string;
+            /**
+             * @description The events that are sent: kinds such as `image.changed` and groups such as `image.*`; none
+             *     stands for all.
+             */
+            events: string[];
+            /** @description Whether messages are sent. */
+            enabled: boolean;
+            /** @description Whether it was switched off because a message failed for three days. */
+            given_up: boolean;
+            /**
+             * Format: int32
+             * @description The attempts of the next message that have failed.
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description Since when it fails; `null` while it works.
+             */
+            failing_since: string | null;
+            /**
+             * Format: date-time
+             * @description When the next attempt is; `null` while it works, and when it is switched off.
+             */
+            next_attempt_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time of creation.
+             */
+            created_at: string;
+            /**
+             * Format: int32
+             * @description The version of the webhook, which increases with every change; also its `ETag`.
+             */
+            version: number;
+        };
+        /** @description A webhook with its new secret, which is shown once. */
+        WebhookAndSecret: {
+            /** @description The webhook. */
+            webhook: components["schemas"]["Webhook"];
+            /**
+             * @description The secret by which messages are signed (Standard Webhooks): `whsec_` and Base64.
+             * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=
+             */
+            secret: string;
+        };
+        /** @description A new webhook. */
+        WebhookCreate: {
+            /** @description The name of the webhook, which is unique in the account. */
+            name: string;
+            /**
+             * @description The address that messages are sent to, of `https` or `http`.
+             * @example https://hooks.example.com/imprint
+             */
+            url: string;
+            /** @description The events to send; none stands for all. */
+            events?: string[];
+        };
+        /** @description An attempt to deliver a message. */
+        WebhookDelivery: {
+            /** @description The id of the attempt. */
+            id: components["schemas"]["DeliveryId"];
+            /** @description The id of the message, the same in each attempt (`webhook-id`). */
+            message_id: string;
+            /**
+             * @description The type of the message: the kind of an event, `webhook.test`, or `webhook.gap` for events
+             *     that are not kept any more.
+             */
+            type: string;
+            /**
+             * Format: int64
+             * @description The number of the event; `null` for a test.
+             */
+            sequence: number | null;
+            /**
+             * Format: int32
+             * @description The number of the attempt, from 1.
+             */
+            attempt: number;
+            /** @description Whether the message was taken: the server answered with a status from 200 to 299. */
+            delivered: boolean;
+            /**
+             * Format: int32
+             * @description The status of the answer; `null` without one.
+             */
+            status: number | null;
+            /** @description Why it failed; `null` where the message was taken. */
+            problem: string | null;
+            /**
+             * Format: int64
+             * @description How long it took, in milliseconds.
+             */
+            took_ms: number;
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            at: string;
+        };
+        /**
+         * @description An id with the prefix `whk`; ids sort by age.
+         * @example whk_0190f3c2-7a3b-7c51-8d0f-3a1f0c9b2e11
+         */
+        WebhookId: string;
+        /** @description A change of a webhook (merge patch). */
+        WebhookPatch: {
+            /** @description The new name. */
+            name?: string | null;
+            /** @description The new address. */
+            url?: string | null;
+            /** @description The events to send; none stands for all. */
+            events?: string[] | null;
+            /**
+             * @description Whether messages are sent. Switched on again, it continues after the last event that was
+             *     delivered.
+             */
+            enabled?: boolean | null;
+        };
+        /** @description From which event on to deliver again. */
+        WebhookRedeliver: {
+            /**
+             * Format: int64
+             * @description The number of the event.
+             */
+            sequence: number;
         };
     };
     responses: never;
@@ -10207,6 +10480,316 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UserScript"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of webhooks, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Webhook"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookCreate"];
+            };
+        };
+        responses: {
+            /** @description The webhook and its secret */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookAndSecret"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook */
+            200: {
+                headers: {
+                    /** @description Its version, for `If-Match` */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_update: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the resource; required with a session cookie */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookPatch"];
+                "application/merge-patch+json": components["schemas"]["WebhookPatch"];
+            };
+        };
+        responses: {
+            /** @description The changed webhook */
+            200: {
+                headers: {
+                    /** @description Its new version */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_redeliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookRedeliver"];
+            };
+        };
+        responses: {
+            /** @description The webhook; the events are about to be sent */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_rotate_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook and its new secret */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookAndSecret"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook; the message is about to be sent */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description The request was refused or failed; `code` is the reason */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_delivery_list: {
+        parameters: {
+            query?: {
+                /** @description The number of items of a page. */
+                limit?: number;
+                /** @description The `next_page_token` of the previous page. */
+                page_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: components["schemas"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of attempts, the latest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_WebhookDelivery"];
                 };
             };
             /** @description The request was refused or failed; `code` is the reason */

@@ -14,6 +14,7 @@ import {
   Server,
   Users,
   Wallet,
+  Webhook,
 } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
 import { useConnection } from '@/api/cache'
@@ -68,6 +69,7 @@ export function Shell() {
             <NavItem to="/usage" icon={<Receipt />} label="Cloud Usage" />
             <NavItem to="/ssh-keys" icon={<KeyRound />} label="SSH Keys" />
             <NavItem to="/user-scripts" icon={<FileCode />} label="User Scripts" />
+            <NavItem to="/webhooks" icon={<Webhook />} label="Webhooks" />
           </ul>
           {account?.role === 'admin' && (
             <>
@@ -120,6 +122,7 @@ interface NavItemProps {
     | '/usage'
     | '/ssh-keys'
     | '/user-scripts'
+    | '/webhooks'
     | '/image-storages'
     | '/isos'
     | '/stock-images'

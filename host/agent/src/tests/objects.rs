@@ -8,7 +8,7 @@ use chrono::Utc;
 use imprint_agent_protocol::{AssignmentKind, ObjectGrant, ObjectServer, ObjectSource, Outcome, object_path};
 use imprint_domain::id::StorageId;
 use imprint_http_client::{
-    Client, ClientOptions, HttpError, HttpSource, Retries,
+    Client, ClientOptions, HttpError, HttpSource, PrivateNetworks, Retries,
     http::{Request, header},
 };
 use uuid::Uuid;
@@ -47,7 +47,7 @@ async fn announced(world: &World) -> ObjectServer {
 
 fn client(server: &ObjectServer) -> Arc<Client> {
     let options = ClientOptions {
-        private_networks: true,
+        private_networks: PrivateNetworks::All,
         tls: true,
         authorities: Vec::new(),
         pinned: Some(server.fingerprint.bytes()),

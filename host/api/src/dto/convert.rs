@@ -7,6 +7,7 @@ mod iso;
 mod place;
 mod saved;
 mod usage;
+mod webhook;
 
 use imprint_domain::{
     Error, estimate::CaptureEstimate, size::ByteSize, storage_test as domain, windows as domain_windows,

@@ -9,7 +9,9 @@ use axum::{
 };
 
 use crate::{
-    metrics::{METRICS_TEXT, billing_metrics, capture_metrics, export_metrics, storage_metrics},
+    metrics::{
+        METRICS_TEXT, billing_metrics, capture_metrics, export_metrics, storage_metrics, webhook_metrics,
+    },
     state::ApiState,
 };
 
@@ -65,6 +67,10 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> ([(HeaderName, &'s
     match state.service().billing_metrics().await {
         Ok(billing) => billing_metrics::append(&mut text, billing),
         Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of metering"),
+    }
+    match state.service().webhook_metrics().await {
+        Ok(webhooks) => webhook_metrics::append(&mut text, webhooks),
+        Err(error) => tracing::warn!(%error, cause = error.internal, "no metrics of webhooks"),
     }
     ([(header::CONTENT_TYPE, METRICS_TEXT)], text)
 }

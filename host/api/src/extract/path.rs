@@ -36,6 +36,7 @@ path_ids! {
     id::TaskId = "task",
     id::TokenId = "API token",
     id::UserScriptId = "user script",
+    id::WebhookId = "webhook",
 }
 
 /// The id of a path with one.

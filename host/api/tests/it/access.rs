@@ -98,7 +98,7 @@ fn rows(world: &World) -> Vec<Row> {
     ];
     rows.extend(admin_rows(world));
     rows.extend(catalogue_rows(world));
-    rows.extend(billing_rows(world));
+    rows.extend(billing_rows(world).into_iter().chain(webhook_rows()));
     rows.extend(upload_rows());
     rows.extend(export_rows());
     rows
@@ -185,6 +185,22 @@ fn admin_rows(world: &World) -> Vec<Row> {
             Admin,
             Some(json!({"key": "k", "name": "x", "format": "raw", "location_id": world.location})),
         ),
+    ]
+}
+
+/// The rows of webhooks.
+fn webhook_rows() -> Vec<Row> {
+    use For::Account;
+    vec![
+        ("webhook_list", Account, None),
+        ("webhook_create", Account, Some(json!({"name": "x", "url": "https://hooks.example/in"}))),
+        ("webhook_show", Account, None),
+        ("webhook_update", Account, Some(json!({"enabled": false}))),
+        ("webhook_delete", Account, None),
+        ("webhook_rotate_secret", Account, None),
+        ("webhook_test", Account, None),
+        ("webhook_redeliver", Account, Some(json!({"sequence": 1}))),
+        ("webhook_delivery_list", Account, None),
     ]
 }
 

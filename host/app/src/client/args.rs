@@ -11,6 +11,7 @@ mod iso;
 mod saved;
 mod share;
 mod storage;
+mod webhook;
 
 pub(crate) use access::{AccessArgs, ReinstallArgs};
 pub(crate) use admin::{
@@ -39,6 +40,7 @@ pub(crate) use storage::{
     StorageEditArgs, StorageListArgs, StorageReconcileArgs, StorageScanArgs, StorageSecretsArgs,
     StorageTestArgs,
 };
+pub(crate) use webhook::{WebhookArgs, WebhookCommand};
 
 use std::path::PathBuf;
 
@@ -77,6 +79,8 @@ pub(crate) enum ClientCommand {
     SshKey(SshKeyArgs),
     /// Saved user scripts: list, show, create, update, delete
     UserScript(UserScriptArgs),
+    /// Webhooks: list, show, create, update, test, deliveries, delete
+    Webhook(WebhookArgs),
     /// For operators: stock images: list, show, add, update, deprecate, hide
     StockImage(StockImageArgs),
     /// Media groups: list, show; for operators create, update, move, delete
@@ -106,6 +110,7 @@ impl ClientCommand {
             | Self::Task(TaskArgs { connection, .. })
             | Self::SshKey(SshKeyArgs { connection, .. })
             | Self::UserScript(UserScriptArgs { connection, .. })
+            | Self::Webhook(WebhookArgs { connection, .. })
             | Self::StockImage(StockImageArgs { connection, .. })
             | Self::MediaGroup(MediaGroupArgs { connection, .. })
             | Self::Storage(StorageArgs { connection, .. })

@@ -13,11 +13,12 @@ use imprint_api::dto::{
     ssh_key::SshKey,
     storage::ImageStorage,
     user_script::UserScript,
+    webhook::Webhook,
 };
 use imprint_domain::{
     id::{
         AccountId, HypervisorId, ImageId, InstanceId, IsoId, LocationId, MediaGroupId, SshKeyId, StorageId,
-        UserScriptId,
+        UserScriptId, WebhookId,
     },
     search::{MAX_SEARCH_CHARS, MAX_SEARCH_WORDS},
 };
@@ -159,6 +160,15 @@ pub(crate) async fn user_script(api: &Api, typed: &str) -> Result<UserScriptId, 
     let scripts = api.list::<UserScript>("/user-scripts", &[]).await?;
     let named = scripts.items.iter().map(|script| (script.id, script.name.as_str()));
     one("user script", "user-script", typed, named)
+}
+
+/// Returns the id of a webhook that was typed as id or name.
+pub(crate) async fn webhook(api: &Api, typed: &str) -> Result<WebhookId, Failure> {
+    if let Ok(id) = typed.parse() {
+        return Ok(id);
+    }
+    let webhooks = api.list::<Webhook>("/webhooks", &[]).await?;
+    one("webhook", "webhook", typed, webhooks.items.iter().map(|webhook| (webhook.id, webhook.name.as_str())))
 }
 
 fn one<'a, Id: Display + FromStr + Copy>(

@@ -135,7 +135,7 @@ fn script_details(script: &UserScript) -> Table {
 }
 
 /// Changes the version of a resource that is there now. `Seen` is what reading it answers.
-async fn patch<Seen, Body, Changed>(api: &Api, path: &str, body: &Body) -> Result<Changed, Failure>
+pub(super) async fn patch<Seen, Body, Changed>(api: &Api, path: &str, body: &Body) -> Result<Changed, Failure>
 where
     Seen: DeserializeOwned,
     Body: Serialize,

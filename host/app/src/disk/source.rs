@@ -14,7 +14,7 @@ use imprint_data_path::{
     image_lock::{LockError, ReadLock},
     nbd::{NbdClient, NbdOptions},
 };
-use imprint_http_client::{Authority, HttpOptions, HttpSource, Retries, shown_url};
+use imprint_http_client::{Authority, HttpOptions, HttpSource, PrivateNetworks, Retries, shown_url};
 use imprint_ports::BlockSource;
 use rustix::fs::{Mode, OFlags};
 
@@ -150,7 +150,7 @@ async fn web(url: &str, shown: &str, read: &ReadArgs, watch: &Watch) -> Result<O
     // The user who types an address could reach it by other means, too.
     let options = HttpOptions {
         url: url.to_owned(),
-        private_networks: true,
+        private_networks: PrivateNetworks::All,
         authorities,
         retries,
         ..HttpOptions::default()

@@ -47,7 +47,7 @@ pub(crate) struct AgentArgs {
 pub(crate) fn settings(server: &ServerSettings, stop_guests: bool) -> imprint_agent::Settings {
     let mut settings = imprint_agent::Settings::new(server.data_dir.clone(), server.run_dir.clone());
     settings.stop_guests = stop_guests;
-    settings.import_private_networks = server.file.agent.import_private_networks;
+    settings.import_networks = server.file.agent.import_networks();
     if let Some(path) = &server.file.agent.qemu {
         for program in &mut settings.programs {
             program.path.clone_from(path);

@@ -8,6 +8,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use imprint_http_client::PrivateNetworks;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::mover::Isolation;
@@ -28,6 +30,8 @@ pub(crate) struct FileConfig {
     pub(crate) captures: CapturesSection,
     /// Imported images.
     pub(crate) imports: ImportsSection,
+    /// Webhooks.
+    pub(crate) webhooks: WebhooksSection,
     /// Exports of images.
     pub(crate) exports: ExportsSection,
     /// What usage costs.
@@ -74,10 +78,44 @@ pub(crate) struct AgentSection {
     /// The guests' images come with freeze hooks: a freeze then counts as application-consistent.
     /// The guest agent itself does not say whether it has any.
     pub(crate) freeze_hooks: bool,
-    /// Imports may read from servers of this machine and of private networks.
+    /// Imports may read from servers of this machine and of all private networks.
     pub(crate) import_private_networks: bool,
+    /// The private networks that imports may read from, such as `10.20.0.0/16`.
+    pub(crate) import_networks: Vec<IpNet>,
     /// The network cards of the instances on this machine, while `imprint serve` is its agent.
     pub(crate) network: NetworkSection,
+}
+
+impl AgentSection {
+    /// Returns the private networks that imports may read from.
+    pub(crate) fn import_networks(&self) -> PrivateNetworks {
+        private_networks(self.import_private_networks, &self.import_networks)
+    }
+}
+
+/// `[webhooks]`: where messages may be sent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WebhooksSection {
+    /// Messages may be sent to servers of this machine and of all private networks.
+    pub(crate) private_networks: bool,
+    /// The private networks that messages may be sent to, such as `10.20.0.0/16`.
+    pub(crate) networks: Vec<IpNet>,
+}
+
+impl WebhooksSection {
+    /// Returns the private networks that messages may be sent to.
+    pub(crate) fn networks(&self) -> PrivateNetworks {
+        private_networks(self.private_networks, &self.networks)
+    }
+}
+
+fn private_networks(all: bool, listed: &[IpNet]) -> PrivateNetworks {
+    match (all, listed) {
+        (true, _) => PrivateNetworks::All,
+        (false, []) => PrivateNetworks::None,
+        (false, listed) => PrivateNetworks::Listed(listed.into()),
+    }
 }
 
 /// `[agent.network]`: settings of the driver, by which cards are made ready at the start of an

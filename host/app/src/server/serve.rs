@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     agent, demo, local, object_reader::AgentObjects, panel, secret_keys, settings::SettingsArgs, signals,
-    upload_sender::AgentUploads,
+    upload_sender::AgentUploads, webhook_sender,
 };
 use crate::{errors, mover, plugin_ports::PluginPorts};
 
@@ -94,6 +94,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<()> {
         }
     };
     spawn_jobs(&tasks, &service, &stop);
+    let networks = settings.file.webhooks.networks();
+    tasks.spawn(webhook_sender::deliver(service.clone(), networks, stop.clone()));
     // Not among the tasks that are waited for: the second signal counts until the very end.
     let signals = tokio::spawn(signals::stop_on_signal(stop.clone()));
     tasks.close();

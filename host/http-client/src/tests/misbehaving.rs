@@ -271,16 +271,19 @@ fn redirects_lead_into_private_networks_only_from_there() {
     read_all(&server.open().unwrap()).unwrap();
     let before = inner.count();
     // The rules of an address that is not: nothing is connected to.
-    let public = HttpOptions { private_networks: false, ..options("http://93.184.216.34/x".to_owned()) };
+    let public = HttpOptions {
+        private_networks: crate::PrivateNetworks::None,
+        ..options("http://93.184.216.34/x".to_owned())
+    };
     let follower = crate::follow::Follower::new(&public).unwrap();
     let from = follower.start().unwrap();
     let client = crate::Client::new(&crate::ClientOptions {
-        private_networks: true,
+        private_networks: crate::PrivateNetworks::All,
         ..crate::ClientOptions::default()
     });
     let request = crate::http::Request::get(server.url("/x")).body([].as_slice()).unwrap();
     let answer = client.unwrap().send(request).unwrap();
-    for permitted in [false, true] {
+    for permitted in [crate::PrivateNetworks::None, crate::PrivateNetworks::All] {
         let options = HttpOptions { private_networks: permitted, ..public.clone() };
         let follower = crate::follow::Follower::new(&options).unwrap();
         let next = follower.next(&from, &answer).unwrap().unwrap();

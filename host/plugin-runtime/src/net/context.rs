@@ -7,7 +7,7 @@ use std::{
 };
 
 use imprint_http_client::{
-    Authority, CertificateProblem, Client, ClientOptions, HttpError, SourcePort, http::Uri,
+    Authority, CertificateProblem, Client, ClientOptions, HttpError, PrivateNetworks, SourcePort, http::Uri,
 };
 use imprint_ports::{Props, SecretText, Secrets};
 use tokio::time::Instant;
@@ -126,7 +126,7 @@ impl NetContext {
             });
         };
         let private = granted.options.clone()?.private_networks;
-        imprint_http_client::connect(host, port, granted.source_port, private, limit)
+        imprint_http_client::connect(host, port, granted.source_port, &private, limit)
             .map_err(|error| granted.about(error))
     }
 
@@ -260,7 +260,7 @@ fn grant(capability: &NetCapability, settings: &Props) -> Result<Grant, NetError
         reserved_port_setting: capability.reserved_port_setting.clone(),
         client: OnceLock::new(),
     };
-    let private_networks = private == Some("true");
+    let private_networks = PrivateNetworks::from(private == Some("true"));
     grant.options = match added {
         Ok(authorities) => Ok(ClientOptions { private_networks, tls, authorities, pinned: None }),
         Err(error) => Err(grant.about(error)),

@@ -9,6 +9,7 @@ use imprint_domain::{
         calendar::{hour_of, start_of_hour},
         hour_buckets,
     },
+    event::EventKind,
     id::AccountId,
 };
 use imprint_store::{
@@ -63,6 +64,9 @@ impl Service {
             done += 1;
         }
         if done > 0 {
+            let mut change = Change::begin(self).await?;
+            change.billing_changed(EventKind::BillingHoursMetered, None).await?;
+            change.commit().await?;
             self.check_budgets().await?;
         }
         Ok(done)

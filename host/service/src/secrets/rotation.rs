@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use imprint_domain::Error;
 use imprint_store::{
     Conn,
-    secret::{SealedSecret, of_storage, of_task},
+    secret::{SealedSecret, of_storage, of_task, of_webhook},
 };
 
 use super::seal;
@@ -26,6 +26,7 @@ pub struct SecretsRotated {
 async fn used_keys(conn: &Conn<'_>) -> Result<BTreeSet<String>, Error> {
     let mut used = BTreeSet::from_iter(of_storage::key_ids(conn).await.db()?);
     used.extend(of_task::key_ids(conn).await.db()?);
+    used.extend(of_webhook::key_ids(conn).await.db()?);
     Ok(used)
 }
 
@@ -81,6 +82,11 @@ async fn reseal_batch(change: &Change<'_>, key_id: &str) -> Result<u64, Error> {
     for (owner, secret) in of_task::of_other_keys(&change.conn(), key_id, BATCH).await.db()? {
         let again = reseal(change, &owner, &secret)?;
         of_task::put(&change.tx, owner, &again).await.db()?;
+        done += 1;
+    }
+    for (owner, secret) in of_webhook::of_other_keys(&change.conn(), key_id, BATCH).await.db()? {
+        let again = reseal(change, &owner, &secret)?;
+        of_webhook::put(&change.tx, owner, &again).await.db()?;
         done += 1;
     }
     Ok(done)

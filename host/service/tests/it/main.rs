@@ -32,6 +32,7 @@ mod storage_kinds;
 mod storages;
 mod support;
 mod tasks;
+mod webhooks;
 
 type Scenario = fn(support::World) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
@@ -293,6 +294,11 @@ scenarios! {
         a_failed_deployment_can_be_retried,
         reports_that_make_no_sense_are_refused,
         an_interruption_that_made_progress_does_not_count_as_an_attempt,
+    }
+    webhooks {
+        events_are_delivered_in_their_order_and_none_is_left_out,
+        a_receiver_that_fails_for_days_is_given_up_and_misses_nothing,
+        a_webhook_is_that_of_its_account,
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn options(job: &Job, secrets: &Secrets) -> Result<HttpOptions, JobEr
     Ok(HttpOptions {
         url: url.to_owned(),
         headers,
-        private_networks: job.machine.settings.import_private_networks,
+        private_networks: job.machine.settings.import_networks.clone(),
         authorities: Vec::new(),
         retries: Retries { attempts: ATTEMPTS, is_over, ..Retries::default() },
     })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imprint_agent_protocol::{ImportAssignment, SecretsRequest, StorageRef};
 use imprint_domain::task_error::TaskErrorCode;
+use imprint_http_client::PrivateNetworks;
 use imprint_ports::{BlockSource, ReadLocator, RemoteObject};
 
 use super::{Source, fetch::read_or_bring, object_error::object_error};
@@ -23,7 +24,7 @@ pub(super) async fn read(
     (storage, key): (&StorageRef, &str),
 ) -> Result<Source, JobError> {
     let is_private = storage.settings.get(PRIVATE_NETWORKS).is_some_and(|value| value == "true");
-    if is_private && !job.machine.settings.import_private_networks {
+    if is_private && job.machine.settings.import_networks != PrivateNetworks::All {
         let detail = "the storage is said to be in a private network, which the agent's settings do not permit; leave \
                       `private-networks` out";
         return Err(JobError::failed(TaskErrorCode::ImportAddress, detail));

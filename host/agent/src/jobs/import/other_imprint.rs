@@ -142,7 +142,7 @@ impl Api {
         let request = request.body(body.unwrap_or_default());
         let mut request = request.map_err(|error| JobError::failed(TaskErrorCode::ImportAddress, error))?;
         request.headers_mut().extend(self.options.headers.clone());
-        let private_networks = self.options.private_networks;
+        let private_networks = self.options.private_networks.clone();
         let options = ClientOptions { private_networks, tls: true, ..ClientOptions::default() };
         let sending = blocking(move || Client::new(&options)?.send_for_text(request, MOST));
         job.control.unless_stopped(sending).await?

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use futures::{StreamExt as _, stream::BoxStream};
 use imprint_http_client::{
-    Authority, Client, ClientOptions, HttpError,
+    Authority, Client, ClientOptions, HttpError, PrivateNetworks,
     http::{HeaderMap, HeaderName, Request, StatusCode, Uri},
 };
 
@@ -66,7 +66,7 @@ impl StorageClient {
         let request = request.body(&[][..]).map_err(|error| failed(error.to_string()))?;
         // Who uses the link could reach the address by other means, too.
         let options = ClientOptions {
-            private_networks: true,
+            private_networks: PrivateNetworks::All,
             tls: request.uri().scheme_str() == Some("https"),
             authorities: self.authorities.clone(),
             pinned: None,

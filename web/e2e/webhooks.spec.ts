@@ -1,0 +1,53 @@
+/** Webhooks: added, tested, switched off and deleted; what fails says why. */
+import { expect, expectAccessible, signIn, test } from './fixtures'
+
+test('a webhook is added, tested, changed and deleted', async ({ page }) => {
+  await signIn(page)
+  await page.getByRole('link', { name: 'Webhooks' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'Webhooks' })).toBeVisible()
+  await expectAccessible(page)
+  await page.getByRole('button', { name: 'Add Webhook' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Add Webhook' })
+  await dialog.getByLabel('Name').fill('billing')
+  await dialog.getByLabel('Address').fill('hooks.example.com')
+  await dialog.getByRole('textbox', { name: /^Events/ }).fill('images')
+  await dialog.getByRole('button', { name: 'Add Webhook' }).click()
+  await expect(dialog).toContainText('Enter an address that begins with https:// or http://')
+  await expect(dialog).toContainText('images is no event.')
+  await expectAccessible(page)
+  await dialog.getByLabel('Address').fill('http://127.0.0.1:9/hook')
+  await dialog.getByRole('textbox', { name: /^Events/ }).fill('share.*')
+  await dialog.getByRole('button', { name: 'Add Webhook' }).click()
+  const secret = page.getByRole('dialog', { name: 'Secret of billing' })
+  await expect(secret).toContainText('whsec_')
+  await expectAccessible(page)
+  await secret.getByRole('button', { name: 'Done' }).click()
+
+  const row = page.getByRole('row').filter({ hasText: 'billing' })
+  const act = async (action: string) => {
+    await row.getByRole('button', { name: 'Actions for billing' }).click()
+    await page.getByRole('menuitem', { name: action }).click()
+  }
+  await expect(row).toContainText('share.*')
+  await act('Send test')
+  const deliveries = page.getByRole('dialog', { name: 'Deliveries to billing' })
+  await expect(deliveries.getByRole('row').filter({ hasText: 'webhook.test' })).toContainText('private', {
+    timeout: 30_000,
+  })
+  await expectAccessible(page)
+  await page.keyboard.press('Escape')
+  await act('New secret')
+  await page.getByRole('alertdialog').getByRole('button', { name: 'New Secret' }).click()
+  await secret.getByRole('button', { name: 'Done' }).click()
+  await act('Edit')
+  const edit = page.getByRole('dialog', { name: 'Edit billing' })
+  await edit.getByRole('textbox', { name: /^Events/ }).fill('')
+  await edit.getByRole('button', { name: 'Save' }).click()
+  await expect(edit).toBeHidden()
+  await expect(row).toContainText('All')
+  await act('Switch off')
+  await expect(row).toContainText('Off')
+  await act('Delete')
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click()
+  await expect(page.getByText('No webhooks')).toBeVisible()
+})
