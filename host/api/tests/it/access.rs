@@ -287,6 +287,7 @@ struct Things {
     token: String,
     key: String,
     script: String,
+    webhook: String,
     account: String,
     group: String,
 }
@@ -300,6 +301,7 @@ fn path(template: &str, world: &World, things: &Things) -> String {
         rest if rest.starts_with("/api-tokens/") => &things.token,
         rest if rest.starts_with("/ssh-keys/") => &things.key,
         rest if rest.starts_with("/user-scripts/") => &things.script,
+        rest if rest.starts_with("/webhooks/") => &things.webhook,
         rest if rest.starts_with("/media-groups/") => &things.group,
         rest if rest.starts_with("/admin/media-groups/") => &things.group,
         rest if rest.starts_with("/admin/stock-images/") => &world.stock_image,
@@ -336,7 +338,10 @@ async fn every_operation_is_refused_to_whom_it_is_not_for() {
     let (key, script) = world.saved().await;
     let group = world.admin.post("/admin/media-groups", json!({"label": "Linux"})).await;
     let group = group.expect(StatusCode::CREATED).text("/id").to_owned();
-    let things = Things { image, share, task, token, key, script, account, group };
+    let webhook = json!({"name": "hook", "url": "https://hooks.example/in"});
+    let webhook = world.customer.post("/webhooks", webhook).await.expect(StatusCode::CREATED);
+    let webhook = webhook.text("/webhook/id").to_owned();
+    let things = Things { image, share, task, token, key, script, webhook, account, group };
     let anon = world.app.anon();
     let agent = &world.agent.client;
     let operations = operations();

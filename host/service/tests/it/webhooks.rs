@@ -139,6 +139,7 @@ pub(crate) async fn a_receiver_that_fails_for_days_is_given_up_and_misses_nothin
     // What is not kept any more is said.
     let off = WebhookPatch { enabled: Some(false), ..WebhookPatch::default() };
     world.service.webhook_update(&world.customer, id, off, None).await.unwrap();
+    world.agent.heartbeat(&[]).await.unwrap();
     world.image("forgotten").await;
     world.environment.advance(60 * DAY);
     world.agent.heartbeat(&[]).await.unwrap();
