@@ -118,8 +118,18 @@ impl Sender {
                 let problem = Some(format!("the server answered {status}; it has to answer 200 to 299"));
                 WebhookAttempt { status: Some(status), problem, took_ms }
             }
-            Err(error) => WebhookAttempt { status: None, problem: Some(error.to_string()), took_ms },
+            Err(error) => WebhookAttempt { status: None, problem: Some(problem_of(&error)), took_ms },
         })
+    }
+}
+
+/// Says why a message did not arrive, to the owner of the webhook.
+fn problem_of(error: &HttpError) -> String {
+    match error {
+        HttpError::PrivateNetwork { host, address } => format!(
+            "{host} is in a private network ({address}), to which the provider does not permit messages"
+        ),
+        error => error.to_string(),
     }
 }
 

@@ -28,18 +28,20 @@ export function RateHistory({ period }: { period: string | undefined }) {
     list?.find((each) => each.id === id)?.name ?? id
   const now = Date.now()
   const columns: Column<Rate>[] = [
+    { id: 'rate', name: 'Rate', cell: (rate) => (rate.ends ? 'Ends' : rateText(rate)) },
     { id: 'location', name: 'Location', cell: ({ location_id }) => nameOf(locations.data, location_id) },
     {
       id: 'account',
       name: 'Account',
+      nowrap: true,
       cell: ({ account_id }) => (account_id === null ? 'All' : nameOf(accounts.data, account_id)),
     },
     {
       id: 'kind',
       name: 'For',
+      nowrap: true,
       cell: ({ terms }) => (terms.kind === 'instance' ? 'Instances' : 'Images'),
     },
-    { id: 'rate', name: 'Rate', cell: (rate) => (rate.ends ? 'Ends' : rateText(rate)) },
     {
       id: 'from',
       name: 'From',

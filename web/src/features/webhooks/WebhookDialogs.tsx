@@ -6,9 +6,8 @@ import { nameProblem } from '@/lib/name'
 import { asProblem, type Problem, toSentence, unplaced } from '@/lib/problem'
 import { Button } from '@/ui/Button'
 import { CopyableText } from '@/ui/CopyableText'
-import { ConfirmDialog, Dialog, FormDialog } from '@/ui/Dialog'
+import { ConfirmDialog, Dialog, DialogActions, DialogBody, FormDialog } from '@/ui/Dialog'
 import { TextField } from '@/ui/Field'
-import { ButtonRow } from '@/ui/Page'
 import { addressProblem, eventsProblem, parseEvents } from './webhooks'
 
 interface Fields {
@@ -131,15 +130,17 @@ export function EditWebhookDialog({ webhook, onClose }: WebhookDialogProps) {
 export function SecretDialog({ made, onClose }: { made: WebhookAndSecret; onClose: () => void }) {
   return (
     <Dialog title={`Secret of ${made.webhook.name}`} isOpen onClose={onClose}>
-      <p>Keep it where messages are received: it shows that they come from here. It is not shown again.</p>
-      <p>
-        <CopyableText label="the secret" value={made.secret} />
-      </p>
-      <ButtonRow>
+      <DialogBody>
+        <p>Keep it where messages are received: it shows that they come from here. It is not shown again.</p>
+        <p>
+          <CopyableText label="the secret" value={made.secret} />
+        </p>
+      </DialogBody>
+      <DialogActions>
         <Button variant="primary" onPress={onClose}>
           Done
         </Button>
-      </ButtonRow>
+      </DialogActions>
     </Dialog>
   )
 }
