@@ -125,12 +125,12 @@ impl Sender {
 
 /// Says why a message did not arrive, to the owner of the webhook.
 fn problem_of(error: &HttpError) -> String {
-    match error {
-        HttpError::PrivateNetwork { host, address } => format!(
+    if let HttpError::PrivateNetwork { host, address } = error {
+        return format!(
             "{host} is in a private network ({address}), to which the provider does not permit messages"
-        ),
-        error => error.to_string(),
+        );
     }
+    error.to_string()
 }
 
 /// Returns the text of a message: its type, when it happened, and what it is about.

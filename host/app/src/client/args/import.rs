@@ -24,7 +24,7 @@ pub(crate) struct ImageImportArgs {
     /// as for `imprint image export --to`
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
-    /// Address of another Imprint that has the image, such as https://cloud.example.com
+    /// Address of another Imprint that has the image, as a browser shows it
     #[arg(long, value_name = "URL", conflicts_with = "from", requires_all = ["image", "token_file"])]
     pub(crate) imprint: Option<String>,
     /// Id of the image there
