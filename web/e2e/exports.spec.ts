@@ -43,6 +43,9 @@ test('an image is exported, downloaded and its export deleted', async ({ page })
   await expect(exports).toContainText('There are no exports.', MADE)
 })
 
+// A destination that is not permitted is refused by the server, with the reason.
+test.use({ expectedErrors: /the server responded with a status of 400/ })
+
 test('an export to a bucket says what it needs and why it is refused', async ({ page }) => {
   test.slow()
   await signIn(page)

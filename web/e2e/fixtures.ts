@@ -15,7 +15,7 @@ const ADMIN_PASSWORD = process.env.IMPRINT_ADMIN_PASSWORD ?? ''
 /**
  * The browser logs every refused request; tests expect some refusals and check them on the page.
  */
-const REFUSED = /the server responded with a status of (400|401|404|409|412|422|503)/
+const REFUSED = /the server responded with a status of (401|404|409|412|422|503)/
 
 interface Fixtures {
   page: Page

@@ -2106,7 +2106,7 @@ export interface components {
         AccountUsage: {
             /** @description The account. */
             account_id: components["schemas"]["AccountId"];
-            /** @description Its name. */
+            /** @description The name of the account. */
             name: string;
             /** @description The size of its images over time in GiB-hours. */
             gib_hours: string;
@@ -2129,7 +2129,7 @@ export interface components {
             charged_in: string;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description The time of creation.
              */
             created_at: string;
             /** @description The admin that made it. */
@@ -4235,7 +4235,7 @@ export interface components {
             ends: boolean;
             /**
              * Format: date-time
-             * @description When it was made.
+             * @description The time of creation.
              */
             created_at: string;
         };
@@ -4277,7 +4277,7 @@ export interface components {
             time_zone: string;
             /** @description What was charged in the location for what the rate is about, by currency. */
             charged: components["schemas"]["Money"][];
-            /** @description What the rate would have charged. */
+            /** @description What the rate would have charged, by currency. */
             would_be: components["schemas"]["Money"][];
             /** @description The accounts, in the order of their names; at most 1000. */
             accounts: components["schemas"]["RatePreviewAccount"][];
@@ -4286,11 +4286,11 @@ export interface components {
         RatePreviewAccount: {
             /** @description The account. */
             account_id: components["schemas"]["AccountId"];
-            /** @description Its name. */
+            /** @description The name of the account. */
             name: string;
-            /** @description What was charged. */
+            /** @description What was charged, by currency. */
             charged: components["schemas"]["Money"][];
-            /** @description What the rate would have charged. */
+            /** @description What the rate would have charged, by currency. */
             would_be: components["schemas"]["Money"][];
         };
         /** @description A rate to compare with what a month has cost. */

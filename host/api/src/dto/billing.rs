@@ -24,7 +24,7 @@ pub struct Rate {
     /// Whether it ends the rate: from its hour on, an account pays the rate of its location again,
     /// and a location charges nothing.
     pub ends: bool,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
 }
 
@@ -144,7 +144,7 @@ pub struct RatePreview {
     pub time_zone: String,
     /// What was charged in the location for what the rate is about, by currency.
     pub charged: Vec<Money>,
-    /// What the rate would have charged.
+    /// What the rate would have charged, by currency.
     pub would_be: Vec<Money>,
     /// The accounts, in the order of their names; at most 1000.
     pub accounts: Vec<RatePreviewAccount>,
@@ -155,11 +155,11 @@ pub struct RatePreview {
 pub struct RatePreviewAccount {
     /// The account.
     pub account_id: AccountId,
-    /// Its name.
+    /// The name of the account.
     pub name: String,
-    /// What was charged.
+    /// What was charged, by currency.
     pub charged: Vec<Money>,
-    /// What the rate would have charged.
+    /// What the rate would have charged, by currency.
     pub would_be: Vec<Money>,
 }
 
@@ -214,7 +214,7 @@ pub struct BillingUsage {
 pub struct AccountUsage {
     /// The account.
     pub account_id: AccountId,
-    /// Its name.
+    /// The name of the account.
     pub name: String,
     /// The size of its images over time in GiB-hours.
     pub gib_hours: String,
@@ -277,7 +277,7 @@ pub struct Adjustment {
     pub corrects: String,
     /// The month in which it is charged, `YYYY-MM`.
     pub charged_in: String,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: DateTime<Utc>,
     /// The admin that made it.
     pub created_by: AccountId,

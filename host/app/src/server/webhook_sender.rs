@@ -11,8 +11,8 @@ use imprint_http_client::{Client, ClientOptions, HttpError, PrivateNetworks, htt
 use imprint_service::{Service, SystemEnvironment, WebhookAttempt, WebhookContent, WebhookMessage};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
-use tokio::{sync::Semaphore, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::errors;
 
@@ -34,7 +34,8 @@ pub(super) async fn deliver(service: Service, networks: PrivateNetworks, stop: C
             return;
         }
     };
-    let (tasks, turns) = (TaskTracker::new(), Arc::new(Semaphore::new(AT_ONCE)));
+    // What is under way ends with this: its lease runs out, and it is sent again.
+    let mut serving = JoinSet::new();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -42,7 +43,12 @@ pub(super) async fn deliver(service: Service, networks: PrivateNetworks, stop: C
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let free = u32::try_from(turns.available_permits()).unwrap_or(0);
+        while let Some(ended) = serving.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "serving a webhook ended in an unexpected way");
+            }
+        }
+        let free = u32::try_from(AT_ONCE.saturating_sub(serving.len())).unwrap_or(0);
         if free == 0 {
             continue;
         }
@@ -54,12 +60,8 @@ pub(super) async fn deliver(service: Service, networks: PrivateNetworks, stop: C
             }
         };
         for id in due {
-            let Ok(turn) = turns.clone().try_acquire_owned() else { break };
             let (sender, stop) = (sender.clone(), stop.clone());
-            tasks.spawn(async move {
-                sender.serve(id, &stop).await;
-                drop(turn);
-            });
+            serving.spawn(async move { sender.serve(id, &stop).await });
         }
     }
 }
@@ -95,7 +97,11 @@ impl Sender {
     /// Sends the next message, and returns whether there may be another one.
     async fn serve_one(&self, id: WebhookId) -> Result<bool, Error> {
         let Some(message) = self.service.webhook_next(id).await? else { return Ok(false) };
-        let attempt = self.send(&message).await?;
+        // What cannot even be sent is an attempt that has failed: its owner reads why.
+        let attempt = self.send(&message).await.unwrap_or_else(|error| {
+            tracing::warn!(%id, error = %errors::with_cause(&error), "a message cannot be sent");
+            WebhookAttempt { status: None, problem: Some(error.detail), took_ms: 0 }
+        });
         let taken = attempt.problem.is_none();
         self.service.webhook_attempted(&message, attempt).await?;
         Ok(taken)

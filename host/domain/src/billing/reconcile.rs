@@ -13,7 +13,7 @@ use crate::{
 };
 
 string_enum! {
-    /// What is different.
+    /// How the ledger differs from what intervals and rates say.
     pub enum DifferenceKind {
         /// An hour should be written and is not.
         HourMissing = "hour_missing",
@@ -33,7 +33,7 @@ string_enum! {
 /// A difference between what is written and what should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What is different.
+    /// How the ledger differs.
     pub kind: DifferenceKind,
     /// The account.
     pub account_id: AccountId,

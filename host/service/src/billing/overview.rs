@@ -43,7 +43,7 @@ pub struct BillingUsage {
 pub struct AccountUsage {
     /// The account.
     pub account_id: AccountId,
-    /// Its name.
+    /// The name of the account.
     pub name: String,
     /// Its images over time in GiB-hours.
     pub gib_hours: Exact,
@@ -84,9 +84,9 @@ pub struct PreviewView {
     pub month: Month,
     /// The name of its time zone.
     pub time_zone: String,
-    /// What was charged.
+    /// What was charged, by currency.
     pub charged: Totals,
-    /// What would have been charged.
+    /// What the rate would have charged, by currency.
     pub would_be: Totals,
     /// The accounts.
     pub accounts: Vec<PreviewAccount>,
@@ -97,11 +97,11 @@ pub struct PreviewView {
 pub struct PreviewAccount {
     /// The account.
     pub account_id: AccountId,
-    /// Its name.
+    /// The name of the account.
     pub name: String,
-    /// What was charged.
+    /// What was charged, by currency.
     pub charged: Totals,
-    /// What would have been charged.
+    /// What the rate would have charged, by currency.
     pub would_be: Totals,
 }
 

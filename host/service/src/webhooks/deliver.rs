@@ -246,7 +246,8 @@ impl Service {
         match (message.sequence(), &attempt.problem) {
             (None, _) => {
                 record.test_requested = false;
-                record.next_at = change.now;
+                // A test shortens no pause: the message that fails has its attempts over days.
+                record.next_at = change.now + pause_after(record.failures).unwrap_or_default();
             }
             // Its owner has asked meanwhile to have earlier events delivered again.
             (Some(_), _) if record.delivered != message.after => {}

@@ -119,7 +119,15 @@ impl World {
 pub(crate) async fn a_receiver_that_fails_for_days_is_given_up_and_misses_nothing(world: World) {
     let id = world.hook(&["image.*"]).await;
     world.image("missed").await;
-    let mut attempts = 0;
+    let first = world.next(id).await.unwrap();
+    world.attempted(&first, refused()).await;
+    world.service.webhook_test(&world.customer, id).await.unwrap();
+    let test = world.next(id).await.unwrap();
+    assert_eq!(test.kind(), "webhook.test");
+    world.attempted(&test, taken()).await;
+    assert!(world.next(id).await.is_none(), "a test shortens no pause");
+    world.environment.advance(DAY);
+    let mut attempts = 1;
     while let Some(message) = world.next(id).await {
         attempts += 1;
         world.attempted(&message, refused()).await;
